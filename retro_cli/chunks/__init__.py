@@ -1,0 +1,1 @@
+"""Document -> Chunk: tokenizer, splitter, the Parquet schema, and the stage that runs them."""

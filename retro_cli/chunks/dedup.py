@@ -1,0 +1,141 @@
+"""Exact duplicates: which rows say the same as an earlier row, and what a merged row stands for.
+
+The first row with a text (by id, over every part ever kept) is its canonical row: it alone is
+embedded and indexed, and it lives while any row that it stands for lives. Ids only grow, so a
+canonical row stays one, and merging later rows never costs a new vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from retro_cli.chunks.inputs import write_table
+from retro_cli.chunks.manifest import Part
+from retro_cli.store.files import FileRecord
+
+Ids = npt.NDArray[np.int64]
+_ROWS_A_PASS = 16_000_000  # 24 bytes each while grouping: memory stays flat, passes grow
+
+SCHEMA = pa.schema([("member", pa.int64()), ("canonical", pa.int64())])
+
+
+@dataclass(frozen=True)
+class Aliases:
+    """Merged rows, sorted by member: row ``member[i]`` is represented by ``canonical[i]``."""
+
+    member: Ids
+    canonical: Ids
+
+    @classmethod
+    def none(cls) -> Aliases:
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
+
+    def members_of(self, canonical: int) -> list[int]:
+        return [int(m) for m in self.member[self.canonical == canonical]]
+
+    def save(self, folder: Path) -> FileRecord | None:
+        if not len(self.member):
+            return None
+        table = pa.table([self.member, self.canonical], schema=SCHEMA)
+        return write_table(folder, "aliases", table)
+
+    @classmethod
+    def load(cls, folder: Path, record: FileRecord | None) -> Aliases:
+        if record is None:
+            return cls.none()
+        table = pq.read_table(folder / record.name, schema=SCHEMA)
+        return cls(table["member"].to_numpy(), table["canonical"].to_numpy())
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    aliases: Aliases
+    docs: int
+    rows: int
+
+
+def find_duplicates(folder: Path, parts: Sequence[Part], level: str) -> Duplicates:
+    """Group equal texts over all parts. ``level`` is none, document or chunk.
+
+    With ``none`` the duplicates are counted, but no row is merged.
+    """
+    doc_member, doc_canonical, lengths = _equal_documents(folder, parts)
+    rows = int(lengths.sum())
+    if level == "none":
+        return Duplicates(Aliases.none(), len(doc_member), rows)
+    if level == "chunk":
+        member, canonical = _equal_chunks(folder, parts)
+        rows = len(member)
+    else:
+        within = np.arange(rows) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        member = np.repeat(doc_member, lengths) + within
+        canonical = np.repeat(doc_canonical, lengths) + within
+    order = np.argsort(member, kind="stable")
+    return Duplicates(Aliases(member[order], canonical[order]), len(doc_member), rows)
+
+
+def first_of_equal(hashes: npt.NDArray[np.uint64], ids: Ids) -> tuple[Ids, Ids]:
+    """(member, canonical) for every id whose 16-byte hash an earlier id has. hashes: (n, 2)."""
+    order = np.lexsort((ids, hashes[:, 1], hashes[:, 0]))
+    sorted_hashes, sorted_ids = hashes[order], ids[order]
+    new = np.ones(len(ids), dtype=bool)
+    new[1:] = (sorted_hashes[1:] != sorted_hashes[:-1]).any(axis=1)
+    leader = sorted_ids[np.maximum.accumulate(np.where(new, np.arange(len(ids)), 0))]
+    return sorted_ids[~new], leader[~new]
+
+
+def _equal_documents(folder: Path, parts: Sequence[Part]) -> tuple[Ids, Ids, Ids]:
+    """Documents by the id of their first chunk: (member, canonical, chunks of the member)."""
+    hashes, firsts, counts = [], [], []
+    for part in parts:
+        table = pq.read_table(folder / part.docs_file, columns=["text_hash", "first", "chunks"])
+        chunks = table["chunks"].to_numpy().astype(np.int64)
+        filled = chunks > 0
+        hashes.append(_as_words(table["text_hash"])[filled])
+        firsts.append((table["first"].to_numpy().astype(np.int64) + part.base)[filled])
+        counts.append(chunks[filled])
+    if not hashes:
+        empty = np.empty(0, np.int64)
+        return empty, empty, empty
+    ids, lengths = np.concatenate(firsts), np.concatenate(counts)
+    member, canonical = first_of_equal(np.concatenate(hashes), ids)
+    by_id = np.argsort(ids, kind="stable")
+    where = by_id[np.searchsorted(ids[by_id], member)]
+    return member, canonical, lengths[where]
+
+
+def _equal_chunks(folder: Path, parts: Sequence[Part]) -> tuple[Ids, Ids]:
+    total = sum(part.rows for part in parts)
+    passes = max(1, -(-total // _ROWS_A_PASS))
+    found = [_equal_chunks_in(folder, parts, passes, turn) for turn in range(passes)]
+    return np.concatenate([m for m, _ in found]), np.concatenate([c for _, c in found])
+
+
+def _equal_chunks_in(
+    folder: Path, parts: Sequence[Part], passes: int, turn: int
+) -> tuple[Ids, Ids]:
+    hashes, ids = [np.empty((0, 2), np.uint64)], [np.empty(0, np.int64)]
+    for part in parts:
+        table = pq.read_table(folder / part.chunks_file, columns=["hash"])
+        words = _as_words(table["hash"])
+        mine = words[:, 0] % np.uint64(passes) == turn
+        hashes.append(words[mine])
+        ids.append(np.flatnonzero(mine) + part.base)
+    return first_of_equal(np.concatenate(hashes), np.concatenate(ids))
+
+
+def _as_words(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    """A fixed 16-byte column as (rows, 2) uint64."""
+    arrays = [
+        np.frombuffer(chunk.buffers()[1], np.uint64)[2 * chunk.offset :][: 2 * len(chunk)]
+        for chunk in column.chunks
+    ]
+    flat = np.concatenate(arrays) if arrays else np.empty(0, np.uint64)
+    return flat.reshape(-1, 2)

@@ -1,0 +1,126 @@
+"""The table of input files: what each was when it was read, and which parts hold its documents.
+
+A rerun trusts a file whose size and modification time are as recorded, and hashes only those
+that the two call in doubt. All decisions here are pure; the stage does the reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from retro_cli.corpus import InputFile
+from retro_cli.store.atomic import replacing
+from retro_cli.store.files import FileRecord
+
+SCHEMA = pa.schema(
+    [
+        ("uri", pa.string()),
+        ("size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("sha256", pa.string()),
+        ("items", pa.list_(pa.int32())),
+        ("vanished", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """An input file as it was read. ``items`` are the plan numbers whose parts hold it.
+
+    ``vanished`` counts documents that are kept although the file no longer has them.
+    """
+
+    uri: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    items: tuple[int, ...] = ()
+    vanished: int = 0
+
+
+@dataclass
+class Comparison:
+    """Today's inputs against the table. Every known or listed file is in exactly one list."""
+
+    new: list[KnownFile] = field(default_factory=list)
+    changed: list[KnownFile] = field(default_factory=list)
+    unchanged: list[KnownFile] = field(default_factory=list)
+    missing: list[KnownFile] = field(default_factory=list)
+
+
+def compare_inputs(
+    listed: Iterable[InputFile],
+    known: dict[str, KnownFile],
+    reread: Callable[[KnownFile], bool],
+    sha256: Callable[[InputFile], str],
+) -> Comparison:
+    """Sort files into new, changed, unchanged and missing.
+
+    A file that ``reread`` names counts as changed, whatever its bytes: some of its documents
+    have to be found again. ``sha256`` is called for new files and for those that size and time
+    call in doubt.
+    """
+    result = Comparison()
+    seen: set[str] = set()
+    for file in listed:
+        seen.add(file.uri)
+        before = known.get(file.uri)
+        if before is None:
+            result.new.append(KnownFile(file.uri, file.size, file.mtime_ns, sha256(file)))
+            continue
+        same = (before.size, before.mtime_ns) == (file.size, file.mtime_ns) and file.mtime_ns
+        now = before.sha256 if same else sha256(file)
+        entry = replace(before, size=file.size, mtime_ns=file.mtime_ns, sha256=now)
+        if now == before.sha256 and not reread(before):
+            result.unchanged.append(entry)
+        else:
+            result.changed.append(entry)
+    result.missing = [entry for uri, entry in known.items() if uri not in seen]
+    return result
+
+
+def hash_input(stream_of: Callable[[InputFile], Iterable[bytes]], file: InputFile) -> str:
+    digest = hashlib.sha256()
+    for block in stream_of(file):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def save_inputs(folder: Path, files: Sequence[KnownFile]) -> FileRecord:
+    """Write the table, named by its content; equal tables have equal bytes."""
+    ordered = sorted(files, key=lambda file: file.uri)
+    columns = [
+        pa.array([getattr(file, name) for file in ordered], SCHEMA.field(name).type)
+        for name in SCHEMA.names
+    ]
+    table = pa.Table.from_arrays(columns, schema=SCHEMA)
+    return write_table(folder, "inputs", table)
+
+
+def write_table(folder: Path, stem: str, table: pa.Table) -> FileRecord:
+    """Write a small side table as ``<stem>-<hash8>.parquet``, atomically."""
+    staging = folder / f"{stem}.staging"
+    with replacing(staging) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+    record = FileRecord.of(staging)
+    name = f"{stem}-{record.sha256[:8]}.parquet"
+    staging.rename(folder / name)
+    return FileRecord(name, record.bytes, record.sha256)
+
+
+def load_inputs(folder: Path, record: FileRecord | None) -> dict[str, KnownFile]:
+    if record is None:
+        return {}
+    columns = pq.read_table(folder / record.name).to_pydict()
+    rows = zip(*(columns[name] for name in SCHEMA.names), strict=True)
+    return {
+        uri: KnownFile(uri, size, mtime_ns, sha256, tuple(items), vanished)
+        for uri, size, mtime_ns, sha256, items, vanished in rows
+    }

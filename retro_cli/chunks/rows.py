@@ -1,0 +1,130 @@
+"""Read rows of the chunk parts: in order for a stage, or a few by id for an answer."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from retro_cli.chunks.manifest import Part
+from retro_cli.chunks.schema import ROW_GROUP
+from retro_cli.errors import IntegrityError, UsageError
+
+_OPEN_FILES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One chunk as it stands in the database. ``start`` and ``end`` are characters."""
+
+    id: int
+    document: str
+    source: str
+    title: str
+    position: int
+    start: int
+    end: int
+    text: str
+    has_next: bool
+
+
+_COLUMNS = [
+    "document",
+    "source",
+    "title",
+    "position",
+    "start",
+    "end",
+    "text",
+    "has_next",
+]
+
+
+class ChunkRows:
+    """Random access to chunks by id. Files are opened on first use and memory-mapped."""
+
+    def __init__(self, folder: Path, parts: Sequence[Part]) -> None:
+        self._folder = folder
+        self._parts = [part for part in parts if part.rows]
+        self._bases = [part.base for part in self._parts]
+        self._open: OrderedDict[str, pq.ParquetFile] = OrderedDict()
+
+    def part_of(self, chunk_id: int) -> Part:
+        """The part that holds a chunk. Raises UsageError for an id that no part has."""
+        index = bisect_right(self._bases, chunk_id) - 1
+        if index < 0 or chunk_id >= self._bases[index] + self._parts[index].rows:
+            raise UsageError(
+                f"there is no chunk {chunk_id}", "retro query prints the ids that exist"
+            )
+        return self._parts[index]
+
+    def get(self, ids: Sequence[int]) -> list[Chunk]:
+        """The chunks with these ids, in this order; each row group is read once."""
+        groups: dict[tuple[str, int], list[int]] = {}
+        for chunk_id in sorted(set(ids)):
+            part = self.part_of(chunk_id)
+            group = (chunk_id - part.base) // ROW_GROUP
+            groups.setdefault((part.chunks_file, group), []).append(chunk_id)
+        found: dict[int, Chunk] = {}
+        for (name, group), members in groups.items():
+            base = self.part_of(members[0]).base + group * ROW_GROUP
+            table = self._file(name).read_row_group(group, columns=_COLUMNS)
+            rows = table.take(pa.array([member - base for member in members])).to_pylist()
+            for member, row in zip(members, rows, strict=True):
+                found[member] = Chunk(id=member, **row)
+        return [found[chunk_id] for chunk_id in ids]
+
+    def document(self, chunk_id: int) -> dict[str, Any]:
+        """The document row of a chunk, with ``first`` as a chunk id and ``metadata`` as JSON text."""
+        part = self.part_of(chunk_id)
+        group, row = divmod(chunk_id - part.base, ROW_GROUP)
+        doc = self._file(part.chunks_file).read_row_group(group, columns=["doc"])["doc"][row]
+        group, row = divmod(doc.as_py(), ROW_GROUP)
+        columns = ["document", "uri", "source", "title", "metadata", "characters", "first", "chunks"]
+        table = self._file(part.docs_file).read_row_group(group, columns=columns)
+        values: dict[str, Any] = table.slice(row, 1).to_pylist()[0]
+        values["first"] += part.base
+        return values
+
+    def _file(self, name: str) -> pq.ParquetFile:
+        if name in self._open:
+            self._open.move_to_end(name)
+            return self._open[name]
+        try:
+            file = pq.ParquetFile(self._folder / name, memory_map=True)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise IntegrityError(
+                f"{self._folder / name} cannot be read ({error})",
+                "run: retro verify, then retro chunk with the same inputs to mend it",
+            ) from error
+        self._open[name] = file
+        if len(self._open) > _OPEN_FILES:
+            self._open.popitem(last=False)[1].close()
+        return file
+
+    def close(self) -> None:
+        for file in self._open.values():
+            file.close()
+        self._open.clear()
+
+
+def read_blocks(
+    path: Path, columns: Sequence[str], rows: int = 4 * ROW_GROUP
+) -> Iterator[pa.RecordBatch]:
+    """A part's columns in order, about ``rows`` rows at a time."""
+    with pq.ParquetFile(path, memory_map=True) as file:
+        yield from file.iter_batches(batch_size=rows, columns=list(columns))
+
+
+def token_ids(column: pa.Array, width: int) -> list[npt.NDArray[np.unsignedinteger[Any]]]:
+    """The stored token ids of some rows; ``width`` is 2 or 4 bytes a token."""
+    dtype = np.dtype("<u2" if width == 2 else "<u4")
+    return [np.frombuffer(value, dtype) for value in column.to_pylist()]

@@ -1,0 +1,410 @@
+"""The chunk stage: corpus -> Parquet parts. Running it again is the update.
+
+Plan, work, commit. The plan depends only on the manifest and the input; workers write parts and
+the journal notes each one; the commit gives ids in plan order and replaces the manifest in one
+rename. A kill at any point loses at most the parts in flight.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from retro_cli.chunks.changes import OldDocument
+from retro_cli.chunks.dedup import find_duplicates
+from retro_cli.chunks.inputs import (
+    Comparison,
+    KnownFile,
+    compare_inputs,
+    hash_input,
+    load_inputs,
+    save_inputs,
+)
+from retro_cli.chunks.manifest import ChunkManifest, Part, load_manifest, with_dead
+from retro_cli.chunks.plan import Item, deal, weight
+from retro_cli.chunks.tokenizer import ChunkTokenizer
+from retro_cli.chunks.update import Update, plan_update
+from retro_cli.chunks.work import Done, Task, chunk_item, rejection_json
+from retro_cli.config import Settings
+from retro_cli.corpus import InputFile, ReadOptions, covers, raw_blocks
+from retro_cli.engine import run_parts
+from retro_cli.errors import UnreadableInput, UsageError
+from retro_cli.events import SILENT, Progress
+from retro_cli.store.atomic import sweep_temporaries, write_bytes
+from retro_cli.store.files import Verified
+from retro_cli.store.journal import Journal
+
+PART_BYTES = 8 << 20  # of input: about 36,000 chunks, 28 MB of MiniLM vectors
+QUARANTINE = "quarantine.jsonl"
+JOURNAL = "journal.jsonl"
+
+
+@dataclass(frozen=True)
+class ChunkReport:
+    """What a run did and what there is now. ``vanished``: gone from their file, but kept."""
+
+    files_new: int = 0
+    files_changed: int = 0
+    files_unchanged: int = 0
+    files_missing: int = 0
+    docs_written: int = 0
+    docs_replaced: int = 0
+    docs_removed: int = 0
+    docs_vanished: int = 0
+    rows_written: int = 0
+    tokens_written: int = 0
+    characters_written: int = 0
+    rejected: int = 0
+    first_rejection: str = ""
+    duplicate_docs: int = 0
+    duplicate_rows: int = 0
+    merged: bool = False
+    live_docs: int = 0
+    live_rows: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.docs_written or self.docs_replaced or self.docs_removed)
+
+
+@dataclass(frozen=True)
+class ChunkJob:
+    """What the caller asks for."""
+
+    folder: Path
+    settings: Settings
+    tokenizer: Path
+    specs: Sequence[str]
+    inputs: Sequence[InputFile]
+    workers: int = 1
+    prune: bool = False
+    part_bytes: int = PART_BYTES
+
+
+def chunk(job: ChunkJob, progress: Progress = SILENT) -> ChunkReport:
+    """Bring the chunks of ``job.folder`` in line with the input. The caller holds the lock.
+
+    Raises UnreadableInput if nothing at all could be read, UsageError if the settings changed
+    and documents that would have to be chunked again are not in the input.
+    """
+    job.folder.mkdir(parents=True, exist_ok=True)
+    sweep_temporaries(job.folder)
+    run = _Run(job, progress)
+    return run.execute()
+
+
+class _Run:
+    """One run's state between plan and commit."""
+
+    def __init__(self, job: ChunkJob, progress: Progress) -> None:
+        self.job = job
+        self.progress = progress
+        self.folder = job.folder
+        self.options = read_options(job.settings)
+        tokenizer = ChunkTokenizer(job.tokenizer)
+        self.fingerprint = job.settings.chunk_fingerprint(tokenizer.sha256)
+        self.token_bytes = tokenizer.dtype().itemsize
+        self.tokenizer_sha256 = tokenizer.sha256
+        self.verified = Verified(self.folder)
+        self.listed = {file.uri: file for file in job.inputs}
+        self.notes: list[str] = []
+
+    def execute(self) -> ChunkReport:
+        committed = load_manifest(self.folder)
+        manifest, known, damaged = self._usable(committed)
+        comparison = compare_inputs(
+            self.job.inputs,
+            known,
+            lambda f: not damaged.isdisjoint(f.items) or (self.job.prune and f.vanished > 0),
+            lambda f: hash_input(raw_blocks, f),
+        )
+        pruned = [f for f in comparison.missing if self.job.prune and self._covered(f)]
+        self._refuse_to_lose(committed, manifest, comparison, known)
+        update = plan_update(
+            self.folder,
+            manifest.parts,
+            comparison,
+            self.listed,
+            self.options,
+            part_bytes=self.job.part_bytes,
+            pruned=pruned,
+            prune=self.job.prune,
+        )
+        items = deal(update.slices, manifest.next_item, self.job.part_bytes)
+        if committed == manifest and not items and not update.dead and not pruned:
+            same = all(known[f.uri] == f for f in comparison.unchanged)
+            if same and not comparison.changed and committed.dedup == self.job.settings.dedup:
+                return self._nothing(committed, comparison)
+        done = self._work(items)
+        return self._commit(committed, manifest, comparison, pruned, update, items, done)
+
+    def _usable(
+        self, committed: ChunkManifest | None
+    ) -> tuple[ChunkManifest, dict[str, KnownFile], set[int]]:
+        """What of the committed state can be kept, and why the rest cannot."""
+        fresh = ChunkManifest(self.fingerprint, self.tokenizer_sha256, self.token_bytes)
+        if committed is None:
+            return fresh, {}, set()
+        ids = {"next_id": committed.next_id, "next_item": committed.next_item}
+        if committed.fingerprint != self.fingerprint:
+            self._note("the chunk settings or the tokenizer changed: every document is cut again")
+            return replace(fresh, **ids), {}, set()
+        if committed.inputs is not None and self.verified.problem(committed.inputs):
+            self._note(f"{committed.inputs.name} is damaged: every document is read again")
+            return replace(fresh, **ids), {}, set()
+        good, damaged = [], set()
+        for part in committed.parts:
+            problems = [p for file in part.written.files if (p := self.verified.problem(file))]
+            if problems:
+                self._note(f"{problems[0]}: its documents are chunked again")
+                damaged.add(part.item)
+            else:
+                good.append(part)
+        known = load_inputs(self.folder, committed.inputs)
+        return replace(committed, parts=tuple(good)), known, damaged
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        self.progress.note(text)
+
+    def _covered(self, file: KnownFile) -> bool:
+        return covers(self.job.specs, file.uri)
+
+    def _refuse_to_lose(
+        self,
+        committed: ChunkManifest | None,
+        manifest: ChunkManifest,
+        comparison: Comparison,
+        known: dict[str, KnownFile],
+    ) -> None:
+        """Starting over may not silently drop documents whose files are not in this input."""
+        if committed is None or known or self.job.prune or not committed.parts:
+            return
+        try:
+            before = load_inputs(self.folder, committed.inputs)
+        except OSError:
+            return
+        lost = sorted(set(before) - set(self.listed))
+        if lost and not manifest.parts:
+            raise UsageError(
+                f"every document has to be chunked again, but {len(lost)} input files are not "
+                f"named, the first is {lost[0]}",
+                "name all inputs again, or add --prune to let the others go",
+            )
+
+    def _work(self, items: Sequence[Item]) -> list[Done]:
+        """Run what the journal does not vouch for; results in plan order."""
+        journal = Journal(self.folder / JOURNAL)
+        keys = [item.key(self.fingerprint) for item in items]
+        results: dict[int, Done] = {}
+        for position, key in enumerate(keys):
+            record = journal.get(key)
+            if record is not None:
+                done = Done.from_json(record)
+                if not any(self.verified.problem(file) for file in done.files()):
+                    results[position] = done
+        if results:
+            self._note(f"resuming: {len(results)} of {len(items)} pieces were finished before")
+        waiting = [position for position in range(len(items)) if position not in results]
+        total = sum(weight(piece) for item in items for piece in item.slices)
+        self.progress.started("chunk", total, "bytes")
+        for position in results:
+            self.progress.advanced("chunk", sum(map(weight, items[position].slices)))
+        tasks = [self._task(items[position]) for position in waiting]
+        for index, done in run_parts(chunk_item, tasks, self.job.workers):
+            position = waiting[index]
+            for file in done.files():
+                self.verified.trust(file)
+            journal.append(keys[position], done.to_json())
+            results[position] = done
+            self.progress.advanced("chunk", sum(map(weight, items[position].slices)))
+        self.progress.finished("chunk")
+        return [results[position] for position in range(len(items))]
+
+    def _task(self, item: Item) -> Task:
+        settings = self.job.settings
+        return Task(
+            item, self.folder, self.job.tokenizer, settings.tokens, settings.cut, self.options
+        )
+
+    def _commit(
+        self,
+        committed: ChunkManifest | None,
+        manifest: ChunkManifest,
+        comparison: Comparison,
+        pruned: Sequence[KnownFile],
+        update: Update,
+        items: Sequence[Item],
+        done: Sequence[Done],
+    ) -> ChunkReport:
+        rejections = read_rejections(self.folder, done)
+        for uri, records in update.rejections.items():
+            known = {(r["uri"], r["where"]) for r in rejections}
+            rejections += [
+                rejection_json(r) for r in records if (uri, r.where) not in known
+            ]
+        parts = kill(manifest.parts, update.dead)
+        parts, next_id = place(parts, items, done, manifest.next_id)
+        if not any(part.live_docs for part in parts) and rejections:
+            raise UnreadableInput(
+                f"nothing could be read: {_describe(rejections[0])}",
+                f"{len(rejections)} records were set aside, none was good",
+            )
+        files = remember(comparison, pruned, items, done, update.vanished)
+        reread = {f.uri for f in (*comparison.new, *comparison.changed, *pruned)}
+        set_aside = self._quarantine(rejections, reread)
+        duplicates = find_duplicates(self.folder, parts, self.job.settings.dedup)
+        new = replace(
+            manifest,
+            dedup=self.job.settings.dedup,
+            parts=tuple(parts),
+            next_id=next_id,
+            next_item=items[-1].number + 1 if items else manifest.next_item,
+            inputs=save_inputs(self.folder, files),
+            aliases=duplicates.aliases.save(self.folder),
+            duplicate_docs=duplicates.docs,
+            duplicate_rows=duplicates.rows,
+            rejected=set_aside,
+        )
+        if committed is None or new != committed:
+            new.save(self.folder)
+        self._tidy(new, done)
+        written = [part for result in done for part in result.parts]
+        return ChunkReport(
+            files_new=len(comparison.new),
+            files_changed=len(comparison.changed),
+            files_unchanged=len(comparison.unchanged),
+            files_missing=len(comparison.missing) - len(pruned),
+            docs_written=sum(part.docs for part in written),
+            docs_replaced=update.replaced,
+            docs_removed=update.removed,
+            docs_vanished=sum(update.vanished.values()),
+            rows_written=sum(part.rows for part in written),
+            tokens_written=sum(part.tokens for part in written),
+            characters_written=sum(part.characters for part in written),
+            rejected=len(rejections),
+            first_rejection=_describe(rejections[0]) if rejections else "",
+            duplicate_docs=new.duplicate_docs,
+            duplicate_rows=new.duplicate_rows,
+            merged=self.job.settings.dedup != "none",
+            live_docs=new.live_docs,
+            live_rows=new.live_rows,
+            notes=tuple(self.notes),
+        )
+
+    def _nothing(self, committed: ChunkManifest, comparison: Comparison) -> ChunkReport:
+        """Nothing to do: leave every byte alone but the cache of file times."""
+        self.verified.save({record.name for record in committed.files()})
+        return ChunkReport(
+            files_unchanged=len(comparison.unchanged),
+            files_missing=len(comparison.missing),
+            duplicate_docs=committed.duplicate_docs,
+            duplicate_rows=committed.duplicate_rows,
+            merged=committed.dedup != "none",
+            live_docs=committed.live_docs,
+            live_rows=committed.live_rows,
+        )
+
+    def _quarantine(self, rejections: list[dict[str, str | int]], reread: set[str]) -> int:
+        """Replace the records set aside of every file that this run has read; count all."""
+        path = self.folder / QUARANTINE
+        old = path.read_text(encoding="ascii").splitlines() if path.exists() else []
+        records = [r for line in old if (r := json.loads(line))["uri"] not in reread]
+        records += rejections
+        records.sort(key=lambda r: (r["uri"], r["position"], r["where"]))
+        data = "".join(json.dumps(r, sort_keys=True) + "\n" for r in records).encode("ascii")
+        if not records:
+            path.unlink(missing_ok=True)
+        elif not path.exists() or path.read_bytes() != data:
+            write_bytes(path, data)
+        return len(records)
+
+    def _tidy(self, manifest: ChunkManifest, done: Sequence[Done]) -> None:
+        """After the commit: the journal and what only it needed can go."""
+        for record in manifest.files():
+            if not self.verified.knows(record):
+                self.verified.trust(record)
+        self.verified.save({record.name for record in manifest.files()})
+        for result in done:
+            if result.rejected is not None:
+                (self.folder / result.rejected.name).unlink(missing_ok=True)
+        Journal(self.folder / JOURNAL).discard()
+
+
+def read_options(settings: Settings) -> ReadOptions:
+    return ReadOptions(
+        format=settings.input_format,
+        text_field=settings.text_field,
+        id_field=settings.id_field,
+        title_field=settings.title_field,
+        source_field=settings.source_field,
+        encoding=settings.encoding,
+        with_title=settings.with_title,
+    )
+
+
+def read_rejections(folder: Path, done: Sequence[Done]) -> list[dict[str, str | int]]:
+    found = []
+    for result in done:
+        if result.rejected is not None:
+            lines = (folder / result.rejected.name).read_text(encoding="ascii").splitlines()
+            found += [json.loads(line) for line in lines]
+    return found
+
+
+def kill(parts: Sequence[Part], dead: Sequence[OldDocument]) -> list[Part]:
+    """The parts with some documents' rows dead."""
+    by_part: dict[int, list[OldDocument]] = {}
+    for document in dead:
+        by_part.setdefault(document.part, []).append(document)
+    result = list(parts)
+    for index, documents in by_part.items():
+        rows = [(document.first, document.chunks) for document in documents]
+        result[index] = with_dead(result[index], rows, [document.row for document in documents])
+    return result
+
+
+def place(
+    parts: Sequence[Part], items: Sequence[Item], done: Sequence[Done], next_id: int
+) -> tuple[list[Part], int]:
+    """Give the new parts their ids, in plan order whatever order they finished in."""
+    result = list(parts)
+    for item, finished in zip(items, done, strict=True):
+        for written in finished.parts:
+            result.append(Part(written, next_id, item.number))
+            next_id += written.rows
+    return result, next_id
+
+
+def remember(
+    comparison: Comparison,
+    pruned: Sequence[KnownFile],
+    items: Sequence[Item],
+    done: Sequence[Done],
+    vanished: dict[str, int],
+) -> list[KnownFile]:
+    """The input table after this run: which items hold each file's documents."""
+    added: dict[str, list[int]] = {}
+    for item, finished in zip(items, done, strict=True):
+        if finished.parts:
+            for uri in {piece.file.uri for piece in item.slices}:
+                added.setdefault(uri, []).append(item.number)
+    gone = {file.uri for file in pruned}
+    read_now = [*comparison.new, *comparison.changed]
+    updated = [
+        replace(
+            f,
+            items=(*f.items, *sorted(added.get(f.uri, ()))),
+            vanished=vanished.get(f.uri, 0),
+        )
+        for f in read_now
+    ]
+    missing = [file for file in comparison.missing if file.uri not in gone]
+    return [*updated, *comparison.unchanged, *missing]
+
+
+def _describe(rejection: dict[str, str | int]) -> str:
+    return f"{rejection['uri']}, {rejection['where']}: {rejection['reason']}"

@@ -1,0 +1,123 @@
+"""Chunk one piece of work. Runs in a worker process; knows nothing of the rest of the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retro_cli.chunks.part import PartWriter, WrittenPart
+from retro_cli.chunks.plan import Item
+from retro_cli.chunks.splitter import split
+from retro_cli.chunks.tokenizer import ChunkTokenizer
+from retro_cli.corpus import Document, ReadOptions, Rejected, read
+from retro_cli.store.atomic import write_bytes
+from retro_cli.store.files import FileRecord
+
+ROWS_A_PART = 1 << 16  # a part rolls over here, so that a huge slice makes several
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything a worker needs, in plain values."""
+
+    item: Item
+    folder: Path
+    tokenizer: Path
+    tokens: int
+    cut: str
+    options: ReadOptions
+
+
+@dataclass(frozen=True)
+class Done:
+    """What an item became. ``rejected`` is a JSONL file of the records set aside, if any."""
+
+    parts: tuple[WrittenPart, ...]
+    rejected: FileRecord | None
+    rejections: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "parts": [part.to_json() for part in self.parts],
+            "rejected": self.rejected.to_json() if self.rejected else None,
+            "rejections": self.rejections,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Done:
+        return cls(
+            tuple(WrittenPart.from_json(part) for part in value["parts"]),
+            FileRecord.from_json(value["rejected"]) if value["rejected"] else None,
+            value["rejections"],
+        )
+
+    def files(self) -> list[FileRecord]:
+        mine = [file for part in self.parts for file in part.files]
+        return [*mine, self.rejected] if self.rejected else mine
+
+
+_tokenizers: dict[tuple[Path, str, int], ChunkTokenizer] = {}
+
+
+def tokenizer_for(path: Path, cut: str, size: int) -> ChunkTokenizer:
+    """One tokenizer a process: its word cache is worth keeping from item to item."""
+    key = (path, cut, size)
+    if key not in _tokenizers:
+        _tokenizers[key] = ChunkTokenizer(path, cut=cut, size=size)
+    return _tokenizers[key]
+
+
+def chunk_item(task: Task) -> Done:
+    """Read, tokenise, cut and write one item."""
+    tokenizer = tokenizer_for(task.tokenizer, task.cut, task.tokens)
+    rejections: list[Rejected] = []
+    parts: list[WrittenPart] = []
+    writer: PartWriter | None = None
+    try:
+        for document in _documents(task, rejections):
+            if writer is None:
+                writer = PartWriter(task.folder, f"part-{task.item.number:05d}.{len(parts):03d}")
+            cuts = list(split(tokenizer.windows(document.text), len(document.text), task.tokens))
+            writer.add(document, cuts)
+            if writer.rows >= ROWS_A_PART:
+                parts.append(writer.finish())
+                writer = None
+        if writer is not None:
+            parts.append(writer.finish())
+    except BaseException:
+        if writer is not None:
+            writer.abandon()
+        raise
+    path = task.folder / f"part-{task.item.number:05d}.rejected.jsonl"
+    return Done(tuple(parts), write_rejections(path, rejections), len(rejections))
+
+
+def _documents(task: Task, rejections: list[Rejected]) -> Iterable[Document]:
+    for piece in task.item.slices:
+        for record in read(piece, task.options):
+            if isinstance(record, Rejected):
+                rejections.append(record)
+            else:
+                yield record
+
+
+def write_rejections(path: Path, rejections: list[Rejected]) -> FileRecord | None:
+    if not rejections:
+        path.unlink(missing_ok=True)
+        return None
+    lines = [json.dumps(rejection_json(record), sort_keys=True) + "\n" for record in rejections]
+    write_bytes(path, "".join(lines).encode("ascii"))
+    return FileRecord.of(path)
+
+
+def rejection_json(rejected: Rejected) -> dict[str, str | int]:
+    return {
+        "uri": rejected.uri,
+        "position": rejected.position,
+        "where": rejected.where,
+        "reason": rejected.reason,
+        "excerpt": rejected.excerpt,
+    }

@@ -1,0 +1,117 @@
+"""What was chosen when a database was created: ``retro.toml``, and its precedence.
+
+A value comes from the flag, else the environment variable RETRO_<NAME> (both reach this module
+as arguments), else ``retro.toml``, else the default below.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from retro_cli.errors import ConfigError, DatabaseTooNew
+from retro_cli.store.atomic import write_bytes
+from retro_cli.store.layout import FORMAT_VERSION, Layout
+
+# Raised by one whenever the same input and settings would give other chunk bytes.
+CHUNK_SCHEMA = 1
+
+CUTS = ("word", "exact")
+DEDUPS = ("none", "document", "chunk")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices that shape a database; every stage reads them from here."""
+
+    tokens: int = 64
+    cut: str = "word"
+    tokenizer: str = ""
+    dedup: str = "document"
+    text_field: str = ""
+    id_field: str = ""
+    title_field: str = ""
+    source_field: str = ""
+    with_title: bool = False
+    encoding: str = "utf-8"
+    input_format: str = ""
+    encoder: str = "all-MiniLM-L6-v2"
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.tokens <= 8192:
+            raise ConfigError(f"a chunk of {self.tokens} tokens", "choose between 1 and 8192")
+        _one_of("cut", self.cut, CUTS)
+        _one_of("dedup", self.dedup, DEDUPS)
+        _one_of("precision", self.precision, ("fp32", "int8", "fp16"))
+
+    @property
+    def tokenizer_name(self) -> str:
+        """The tokenizer that chunks: the encoder's own unless another was named."""
+        return self.tokenizer or self.encoder
+
+    def chunk_fingerprint(self, tokenizer_sha256: str) -> str:
+        """Identifies everything but the input that shapes a chunk part's bytes."""
+        shaping = asdict(self)
+        for name in ("encoder", "precision", "dedup", "tokenizer"):
+            del shaping[name]
+        return fingerprint({"schema": CHUNK_SCHEMA, "tokenizer": tokenizer_sha256, **shaping})
+
+    def changed(self, **values: Any) -> Settings:
+        """A copy with every value that is not None put in."""
+        return replace(self, **{name: v for name, v in values.items() if v is not None})
+
+
+def fingerprint(value: Any) -> str:
+    """A sha256 (hex) over canonical JSON: equal values have equal fingerprints."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def load_settings(layout: Layout) -> Settings:
+    """Read ``retro.toml``. Raises NotBuiltYet, ConfigError or DatabaseTooNew."""
+    layout.require()
+    try:
+        values = tomllib.loads(layout.settings.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{layout.settings}: {error}", "correct the file by hand") from error
+    version = values.pop("format", 0)
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise DatabaseTooNew(
+            f"{layout.root} has format {version}; this retro reads up to {FORMAT_VERSION}",
+            "upgrade: pip install --upgrade retro-cli",
+        )
+    known = {field.name: field for field in fields(Settings)}
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(
+                f"{layout.settings}: unknown setting '{name}'", f"known: {', '.join(known)}"
+            )
+        expected = type(known[name].default)
+        if type(value) is not expected:
+            raise ConfigError(
+                f"{layout.settings}: {name} must be {expected.__name__}, not {value!r}",
+                "correct the file by hand",
+            )
+    return Settings(**values)
+
+
+def save_settings(layout: Layout, settings: Settings) -> None:
+    lines = [f"format = {FORMAT_VERSION}"]
+    lines += [f"{name} = {_toml(value)}" for name, value in asdict(settings).items()]
+    text = "# Chosen when this database was created; `retro` keeps it.\n" + "\n".join(lines) + "\n"
+    data = text.encode()
+    if not layout.settings.is_file() or layout.settings.read_bytes() != data:
+        write_bytes(layout.settings, data)
+
+
+def _toml(value: Any) -> str:
+    # TOML's basic strings and JSON's agree for everything json.dumps writes.
+    return json.dumps(value)
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} '{value}' is not known", f"choose one of {', '.join(choices)}")

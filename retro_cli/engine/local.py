@@ -1,0 +1,82 @@
+"""Run a pure function over many pieces of work, here or in worker processes.
+
+A stage is a function over parts and knows nothing of where a part runs. Results come back as
+they finish; the caller journals each one and orders them at its commit.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from retro_cli.errors import RetroError
+
+Work = TypeVar("Work")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """Processors this process may use (affinity and cgroup masks count)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_parts(
+    function: Callable[[Work], Result], work: Sequence[Work], workers: int
+) -> Iterator[tuple[int, Result]]:
+    """Yield ``(position, function(work[position]))`` as results arrive.
+
+    With one worker or one piece of work everything runs in this process, in order. Otherwise
+    ``function`` must be importable and its argument picklable. An error in a worker ends the
+    run; what was yielded before stays done.
+    """
+    workers = min(workers, len(work))
+    if workers <= 1:
+        for position, piece in enumerate(work):
+            yield position, function(piece)
+        return
+    # spawn: pyarrow, faiss and tokenizers keep threads that a fork would copy half-alive.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    try:
+        yield from _bounded(pool, function, work, workers)
+    except BrokenProcessPool as error:
+        raise RetroError(
+            "a worker process died (killed, or out of memory)",
+            "run the same command again, it resumes; fewer --workers need less memory",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _bounded(
+    pool: ProcessPoolExecutor,
+    function: Callable[[Work], Result],
+    work: Sequence[Work],
+    workers: int,
+) -> Iterator[tuple[int, Result]]:
+    """Keep a few pieces in flight, not a million queued ones."""
+    positions: dict[Future[Result], int] = {}
+    upcoming = iter(enumerate(work))
+    exhausted = False
+    while True:
+        while not exhausted and len(positions) < 2 * workers:
+            following = next(upcoming, None)
+            if following is None:
+                exhausted = True
+            else:
+                positions[pool.submit(function, following[1])] = following[0]
+        if not positions:
+            return
+        done, _ = wait(positions, return_when=FIRST_COMPLETED)
+        for future in sorted(done, key=positions.__getitem__):
+            yield positions.pop(future), future.result()
+
+
+def _ignore_interrupts() -> None:
+    # Ctrl-C goes to the whole process group; the parent decides, workers finish or are ended.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,104 @@
+"""Files that appear whole or not at all.
+
+Write to a temporary name, flush, fsync, rename, fsync the directory. A reader sees the old
+file or the new one; a kill leaves at most a ``.tmp`` file that the next writer sweeps away.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from retro_cli.errors import DiskFull, IntegrityError
+
+TEMPORARY = ".tmp"
+STAGING = ".staging"  # whole, but not yet named by its content
+_BLOCK = 1 << 20
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn "no space left" into an error that says so; other OS errors pass through."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                f"no space left while writing {path}",
+                "free some space and run the same command again; it resumes",
+            ) from error
+        raise
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it takes the place of ``path``.
+
+    On any error the temporary file is removed and ``path`` is left as it was.
+    """
+    temporary = path.with_name(path.name + TEMPORARY)
+    with disk_errors(path):
+        try:
+            yield temporary
+            sync_file(temporary)
+            os.replace(temporary, path)
+            sync_folder(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write canonical JSON: sorted keys, one trailing newline, so equal values are equal bytes."""
+    write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON that retro wrote. Raises IntegrityError if it is not JSON any more."""
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, UnicodeDecodeError) as error:
+        raise IntegrityError(
+            f"{path} is not valid JSON ({error})",
+            "the file was changed by something else; restore it from a backup",
+        ) from error
+
+
+def sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` survive a power cut."""
+    sync_file(folder)
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes, in hex, in constant memory."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what a killed writer left behind. Only call while holding the lock."""
+    for pattern in (f"*{TEMPORARY}", f"*{STAGING}"):
+        for leftover in folder.glob(pattern):
+            leftover.unlink(missing_ok=True)

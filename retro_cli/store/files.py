@@ -1,0 +1,89 @@
+"""Immutable files known by size and sha256, and the cheap check that they are still those.
+
+A rerun must not read a terabyte to learn that nothing changed. ``Verified`` remembers, for
+each file whose bytes have been hashed, the size and modification time it had then. The cache
+is a convenience: without it the files are hashed again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from retro_cli.store.atomic import file_sha256, write_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A file by name (relative to its stage's folder), size in bytes and sha256 (hex)."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> FileRecord:
+        return cls(path.name, path.stat().st_size, file_sha256(path))
+
+    def to_json(self) -> dict[str, str | int]:
+        return {"name": self.name, "bytes": self.bytes, "sha256": self.sha256}
+
+    @classmethod
+    def from_json(cls, value: dict[str, str | int]) -> FileRecord:
+        return cls(str(value["name"]), int(value["bytes"]), str(value["sha256"]))
+
+
+class Verified:
+    """Remembers which files of a folder have been seen to match their record."""
+
+    CACHE = ".verified.json"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / self.CACHE
+        self._changed = False
+        self._seen: dict[str, list[int | str]] = {}
+        try:
+            loaded = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            loaded = {}
+        if isinstance(loaded, dict):
+            self._seen = loaded
+
+    def problem(self, record: FileRecord, *, every_byte: bool = False) -> str:
+        """Why the file is not what ``record`` says, or "" if it is."""
+        path = self.folder / record.name
+        try:
+            status = path.stat()
+        except OSError:
+            return f"{record.name} is missing"
+        if status.st_size != record.bytes:
+            return f"{record.name} has {status.st_size} bytes instead of {record.bytes}"
+        known = [record.sha256, status.st_mtime_ns]
+        if not every_byte and self._seen.get(record.name) == known:
+            return ""
+        if file_sha256(path) != record.sha256:
+            return f"{record.name} has other bytes than were written (sha256 differs)"
+        self._remember(record.name, known)
+        return ""
+
+    def trust(self, record: FileRecord) -> None:
+        """Note a file that this process has just written and hashed."""
+        status = (self.folder / record.name).stat()
+        self._remember(record.name, [record.sha256, status.st_mtime_ns])
+
+    def knows(self, record: FileRecord) -> bool:
+        return self._seen.get(record.name, [""])[0] == record.sha256
+
+    def _remember(self, name: str, known: list[int | str]) -> None:
+        if self._seen.get(name) != known:
+            self._seen[name] = known
+            self._changed = True
+
+    def save(self, keep: set[str]) -> None:
+        """Write the cache, dropping files that are no longer part of the stage."""
+        kept = {name: known for name, known in self._seen.items() if name in keep}
+        if self._changed or kept.keys() != self._seen.keys():
+            write_bytes(self._path, json.dumps(kept, sort_keys=True).encode())
+            self._seen, self._changed = kept, False

@@ -1,0 +1,45 @@
+"""Where things lie in a retrieval database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from retro_cli.errors import NotBuiltYet
+
+FORMAT_VERSION = 1
+SETTINGS_FILE = "retro.toml"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of one database. Creating a Layout touches nothing."""
+
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.root / SETTINGS_FILE
+
+    @property
+    def chunks(self) -> Path:
+        return self.root / "chunks"
+
+    @property
+    def embeddings(self) -> Path:
+        return self.root / "embeddings"
+
+    @property
+    def index(self) -> Path:
+        return self.root / "index"
+
+    def exists(self) -> bool:
+        return self.settings.is_file()
+
+    def require(self) -> None:
+        """Raise NotBuiltYet unless this folder is a retrieval database."""
+        if not self.exists():
+            raise NotBuiltYet(
+                f"{self.root} is not a retrieval database",
+                f"create one: retro chunk INPUT --db {self.root}",
+            )

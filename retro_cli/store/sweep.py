@@ -1,0 +1,61 @@
+"""Remove files that neither a manifest nor a kept generation refers to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from retro_cli.store.layout import Layout
+
+KEEP_GENERATIONS = 3
+
+
+def sweep_unreferenced(layout: Layout, keep: int = KEEP_GENERATIONS) -> list[Path]:
+    """Drop all but the newest generations, then every file that nothing names any more.
+
+    The caller holds the lock. Returns what was removed. A reader that opened an older
+    generation before keeps its mapped files: the system frees them when it closes.
+    """
+    generations = sorted(layout.index.glob("gen-*.json"))
+    removed = []
+    for path in generations[:-keep]:
+        removed += [path, layout.index / path.name.replace("gen-", "measured-")]
+    named: set[str] = set()
+    for path in [*generations[-keep:], *_manifests(layout)]:
+        value = json.loads(path.read_bytes())
+        _collect(value, named)
+        if path in generations:
+            snapshot = layout.index / value["chunks"]["name"]
+            _collect(json.loads(snapshot.read_bytes()), named)
+    for folder in (layout.chunks, layout.embeddings, layout.index):
+        if (folder / "journal.jsonl").exists():  # a killed run will want its finished pieces
+            continue
+        for path in sorted(folder.glob("*")):
+            if _ours(path.name) and path.name not in named:
+                removed.append(path)
+    for path in removed:
+        path.unlink(missing_ok=True)
+    return removed
+
+
+def _manifests(layout: Layout) -> list[Path]:
+    found = [folder / "manifest.json" for folder in (layout.chunks, layout.embeddings)]
+    return [path for path in found if path.is_file()]
+
+
+def _ours(name: str) -> bool:
+    prefixes = ("part-", "inputs-", "aliases-", "template-", "segment-", "indexed-", "dead-")
+    return name.startswith((*prefixes, "chunks-"))
+
+
+def _collect(value: Any, names: set[str]) -> None:
+    """Every string in a JSON value: file names are among them, and nothing else looks like one."""
+    if isinstance(value, dict):
+        for item in value.values():
+            _collect(item, names)
+    elif isinstance(value, list):
+        for item in value:
+            _collect(item, names)
+    elif isinstance(value, str):
+        names.add(value)
