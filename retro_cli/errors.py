@@ -35,6 +35,16 @@ class RetroError(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # An error of a worker process reaches the parent whole, whatever its own __init__ takes.
+        return _rebuilt, (type(self), self.message, self.hint)
+
+
+def _rebuilt(kind: type[RetroError], message: str, hint: str) -> RetroError:
+    error = kind.__new__(kind)
+    RetroError.__init__(error, message, hint)
+    return error
+
 
 class UsageError(RetroError):
     exit_code = 2
@@ -66,9 +76,7 @@ class NotBuiltYet(UsageError):
 
 class MissingExtra(UsageError):
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(
-            f"{what} needs the extra '{extra}'", f"pip install 'retro-cli[{extra}]'"
-        )
+        super().__init__(f"{what} needs the extra '{extra}'", f"pip install 'retro-cli[{extra}]'")
 
 
 class IntegrityError(RetroError):

@@ -7,40 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from helpers import byte_bpe, wordpiece, write_jsonl
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-WORDS = ["the", "ferry", "harbour", "light", "keeper", "island", "storm", "boat", "##s", "##ing"]
-
-
-def wordpiece(folder: Path) -> Path:
-    """A BERT-style tokenizer that knows a few words, and spells out all others."""
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *LETTERS]
-    pieces += [f"##{letter}" for letter in LETTERS] + list(".,;:!?'\"()-")
-    vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
-    path = folder / "tokenizer.json"
-    tokenizer.save(str(path))
-    return path
-
-
-def byte_bpe(folder: Path) -> Path:
-    """A byte-level BPE like GPT-2's, trained on two sentences."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-    )
-    tokenizer.train_from_iterator(["the ferry left the harbour", "the keeper lit the lamp"], trainer)
-    path = folder / "tokenizer.json"
-    tokenizer.save(str(path))
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -53,11 +22,6 @@ def bpe_path(tmp_path_factory) -> Path:
     return byte_bpe(tmp_path_factory.mktemp("bpe"))
 
 
-def write_jsonl(path: Path, records: list[dict]) -> Path:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-    return path
-
-
 @pytest.fixture(autouse=True)
 def quiet_environment(monkeypatch, tmp_path):
     """No colours, no user settings, no user cache, whatever the machine has."""
@@ -68,3 +32,39 @@ def quiet_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+
+
+@pytest.fixture(scope="session")
+def static_encoder(tmp_path_factory) -> Path:
+    """A sentence-transformers StaticEmbedding folder of 24 dimensions: instant and real."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    folder = tmp_path_factory.mktemp("static")
+    path = wordpiece(folder)
+    words = len(json.loads(path.read_text())["model"]["vocab"])
+    table = np.random.default_rng(3).standard_normal((words, 24)).astype(np.float32)
+    save_file({"embedding.weight": table}, str(folder / "model.safetensors"))
+    kind = "sentence_transformers.models.StaticEmbedding"
+    modules = [{"idx": 0, "name": "0", "path": "", "type": kind}]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    return folder
+
+
+@pytest.fixture
+def archive(tmp_path) -> Path:
+    """A small corpus of several formats about an island."""
+    root = tmp_path / "archive"
+    (root / "notes").mkdir(parents=True)
+    for number in range(6):
+        story = f"the ferry number {number} left the harbour in storm {number * 7}. "
+        (root / "notes" / f"{number}.md").write_text(f"# Ferry {number}\n\n" + story * (number + 1))
+    (root / "light.txt").write_text("the keeper of the light saw the boat. " * 12)
+    (root / "page.html").write_text("<html><title>Boats</title><body><p>the boat</p></body></html>")
+    posts = [
+        {"id": f"p{n}", "text": f"a letter about boat {n} and keeper {n}", "year": 1990 + n,
+         "source": "letters" if n % 2 else "forum"}
+        for n in range(10)
+    ]  # fmt: skip
+    write_jsonl(root / "posts.jsonl", posts)
+    return root

@@ -35,9 +35,7 @@ class Changes:
     vanished: tuple[OldDocument, ...]
 
 
-def compare_documents(
-    old: Iterable[OldDocument], new: Iterable[tuple[int, str, bytes]]
-) -> Changes:
+def compare_documents(old: Iterable[OldDocument], new: Iterable[tuple[int, str, bytes]]) -> Changes:
     """Compare a file's live documents with its records now, each (position, key, hash)."""
     waiting: dict[tuple[str, bytes], list[OldDocument]] = defaultdict(list)
     for document in old:

@@ -19,7 +19,7 @@ from retro_cli.chunks.schema import (
 )
 from retro_cli.chunks.splitter import Cut
 from retro_cli.corpus import Document
-from retro_cli.store.atomic import TEMPORARY, disk_errors, sync_file, sync_folder
+from retro_cli.store.atomic import TEMPORARY, sync_file, sync_folder
 from retro_cli.store.files import FileRecord
 
 
@@ -116,22 +116,18 @@ class PartWriter:
 
     def finish(self) -> WrittenPart:
         """Close, name by content, and make durable."""
-        with disk_errors(self._folder / self._stem):
-            self._chunks.close()
-            self._docs.close()
-            records = {kind: FileRecord.of(path) for kind, path in self._paths.items()}
-            name = f"{self._stem}-{records['chunks'].sha256[:8]}"
-            files = []
-            for kind, record in records.items():
-                final = self._folder / f"{name}.{kind}.parquet"
-                sync_file(self._paths[kind])
-                self._paths[kind].rename(final)
-                files.append(FileRecord(final.name, record.bytes, record.sha256))
-            sync_folder(self._folder)
-        return WrittenPart(
-            name, self.rows, self.docs, self.tokens, self.characters, tuple(files)
-        )
-
+        self._chunks.close()
+        self._docs.close()
+        records = {kind: FileRecord.of(path) for kind, path in self._paths.items()}
+        name = f"{self._stem}-{records['chunks'].sha256[:8]}"
+        files = []
+        for kind, record in records.items():
+            final = self._folder / f"{name}.{kind}.parquet"
+            sync_file(self._paths[kind])
+            self._paths[kind].rename(final)
+            files.append(FileRecord(final.name, record.bytes, record.sha256))
+        sync_folder(self._folder)
+        return WrittenPart(name, self.rows, self.docs, self.tokens, self.characters, tuple(files))
     def abandon(self) -> None:
         """Leave nothing behind after an error."""
         self._chunks.close()
@@ -144,12 +140,10 @@ class _Table:
     """Rows in, Parquet row groups out."""
 
     def __init__(self, path: Path, schema: pa.Schema, dictionary: list[str]) -> None:
-        self._path = path
         self._schema = schema
-        with disk_errors(path):
-            self._writer = pq.ParquetWriter(
-                path, schema, compression="zstd", use_dictionary=dictionary, store_schema=True
-            )
+        self._writer = pq.ParquetWriter(
+            path, schema, compression="zstd", use_dictionary=dictionary, store_schema=True
+        )
         self._rows: list[tuple[Any, ...]] = []
 
     def add(self, row: tuple[Any, ...]) -> None:
@@ -162,12 +156,10 @@ class _Table:
             pa.array(values, field.type)
             for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
         ]
-        with disk_errors(self._path):
-            self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+        self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
         self._rows.clear()
 
     def close(self) -> None:
         if self._rows:
             self._flush()
-        with disk_errors(self._path):
-            self._writer.close()
+        self._writer.close()

@@ -83,12 +83,21 @@ class ChunkRows:
         return [found[chunk_id] for chunk_id in ids]
 
     def document(self, chunk_id: int) -> dict[str, Any]:
-        """The document row of a chunk, with ``first`` as a chunk id and ``metadata`` as JSON text."""
+        """The document row of a chunk; ``first`` is a chunk id, ``metadata`` is JSON text."""
         part = self.part_of(chunk_id)
         group, row = divmod(chunk_id - part.base, ROW_GROUP)
         doc = self._file(part.chunks_file).read_row_group(group, columns=["doc"])["doc"][row]
         group, row = divmod(doc.as_py(), ROW_GROUP)
-        columns = ["document", "uri", "source", "title", "metadata", "characters", "first", "chunks"]
+        columns = [
+            "document",
+            "uri",
+            "source",
+            "title",
+            "metadata",
+            "characters",
+            "first",
+            "chunks",
+        ]
         table = self._file(part.docs_file).read_row_group(group, columns=columns)
         values: dict[str, Any] = table.slice(row, 1).to_pylist()[0]
         values["first"] += part.base

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +83,7 @@ def split(windows: Iterable[Words], length: int, size: int) -> Iterator[Cut]:
             carry = words
             continue
         tokens = np.concatenate([[0], np.cumsum(words.counts)])
-        for first, following in zip(firsts, firsts[1:], strict=False):
+        for first, following in pairwise(firsts):
             start = int(words.starts[first]) if begun else 0
             begun = True
             yield Cut(

@@ -7,12 +7,18 @@ rename. A kill at any point loses at most the parts in flight.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from retro_cli.chunks.changes import OldDocument
+from retro_cli.chunks.commit import (
+    describe,
+    gather_rejections,
+    kill,
+    place,
+    remember,
+    write_quarantine,
+)
 from retro_cli.chunks.dedup import find_duplicates
 from retro_cli.chunks.inputs import (
     Comparison,
@@ -22,52 +28,23 @@ from retro_cli.chunks.inputs import (
     load_inputs,
     save_inputs,
 )
-from retro_cli.chunks.manifest import ChunkManifest, Part, load_manifest, with_dead
+from retro_cli.chunks.manifest import ChunkManifest, load_manifest
 from retro_cli.chunks.plan import Item, deal, weight
+from retro_cli.chunks.report import ChunkReport
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.chunks.update import Update, plan_update
-from retro_cli.chunks.work import Done, Task, chunk_item, rejection_json
+from retro_cli.chunks.work import Done, Task, chunk_item
 from retro_cli.config import Settings
 from retro_cli.corpus import InputFile, ReadOptions, covers, raw_blocks
 from retro_cli.engine import run_parts
 from retro_cli.errors import UnreadableInput, UsageError
 from retro_cli.events import SILENT, Progress
-from retro_cli.store.atomic import sweep_temporaries, write_bytes
+from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import Verified
 from retro_cli.store.journal import Journal
 
 PART_BYTES = 8 << 20  # of input: about 36,000 chunks, 28 MB of MiniLM vectors
-QUARANTINE = "quarantine.jsonl"
 JOURNAL = "journal.jsonl"
-
-
-@dataclass(frozen=True)
-class ChunkReport:
-    """What a run did and what there is now. ``vanished``: gone from their file, but kept."""
-
-    files_new: int = 0
-    files_changed: int = 0
-    files_unchanged: int = 0
-    files_missing: int = 0
-    docs_written: int = 0
-    docs_replaced: int = 0
-    docs_removed: int = 0
-    docs_vanished: int = 0
-    rows_written: int = 0
-    tokens_written: int = 0
-    characters_written: int = 0
-    rejected: int = 0
-    first_rejection: str = ""
-    duplicate_docs: int = 0
-    duplicate_rows: int = 0
-    merged: bool = False
-    live_docs: int = 0
-    live_rows: int = 0
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def changed(self) -> bool:
-        return bool(self.docs_written or self.docs_replaced or self.docs_removed)
 
 
 @dataclass(frozen=True)
@@ -148,13 +125,13 @@ class _Run:
         fresh = ChunkManifest(self.fingerprint, self.tokenizer_sha256, self.token_bytes)
         if committed is None:
             return fresh, {}, set()
-        ids = {"next_id": committed.next_id, "next_item": committed.next_item}
+        fresh = replace(fresh, next_id=committed.next_id, next_item=committed.next_item)
         if committed.fingerprint != self.fingerprint:
             self._note("the chunk settings or the tokenizer changed: every document is cut again")
-            return replace(fresh, **ids), {}, set()
+            return fresh, {}, set()
         if committed.inputs is not None and self.verified.problem(committed.inputs):
             self._note(f"{committed.inputs.name} is damaged: every document is read again")
-            return replace(fresh, **ids), {}, set()
+            return fresh, {}, set()
         good, damaged = [], set()
         for part in committed.parts:
             problems = [p for file in part.written.files if (p := self.verified.problem(file))]
@@ -240,22 +217,17 @@ class _Run:
         items: Sequence[Item],
         done: Sequence[Done],
     ) -> ChunkReport:
-        rejections = read_rejections(self.folder, done)
-        for uri, records in update.rejections.items():
-            known = {(r["uri"], r["where"]) for r in rejections}
-            rejections += [
-                rejection_json(r) for r in records if (uri, r.where) not in known
-            ]
+        rejections = gather_rejections(self.folder, done, update)
         parts = kill(manifest.parts, update.dead)
         parts, next_id = place(parts, items, done, manifest.next_id)
         if not any(part.live_docs for part in parts) and rejections:
             raise UnreadableInput(
-                f"nothing could be read: {_describe(rejections[0])}",
+                f"nothing could be read: {describe(rejections[0])}",
                 f"{len(rejections)} records were set aside, none was good",
             )
         files = remember(comparison, pruned, items, done, update.vanished)
         reread = {f.uri for f in (*comparison.new, *comparison.changed, *pruned)}
-        set_aside = self._quarantine(rejections, reread)
+        set_aside = write_quarantine(self.folder, rejections, reread)
         duplicates = find_duplicates(self.folder, parts, self.job.settings.dedup)
         new = replace(
             manifest,
@@ -271,7 +243,7 @@ class _Run:
         )
         if committed is None or new != committed:
             new.save(self.folder)
-        self._tidy(new, done)
+        self._tidy(new)
         written = [part for result in done for part in result.parts]
         return ChunkReport(
             files_new=len(comparison.new),
@@ -286,7 +258,7 @@ class _Run:
             tokens_written=sum(part.tokens for part in written),
             characters_written=sum(part.characters for part in written),
             rejected=len(rejections),
-            first_rejection=_describe(rejections[0]) if rejections else "",
+            first_rejection=describe(rejections[0]) if rejections else "",
             duplicate_docs=new.duplicate_docs,
             duplicate_rows=new.duplicate_rows,
             merged=self.job.settings.dedup != "none",
@@ -297,7 +269,7 @@ class _Run:
 
     def _nothing(self, committed: ChunkManifest, comparison: Comparison) -> ChunkReport:
         """Nothing to do: leave every byte alone but the cache of file times."""
-        self.verified.save({record.name for record in committed.files()})
+        self._tidy(committed)
         return ChunkReport(
             files_unchanged=len(comparison.unchanged),
             files_missing=len(comparison.missing),
@@ -308,29 +280,14 @@ class _Run:
             live_rows=committed.live_rows,
         )
 
-    def _quarantine(self, rejections: list[dict[str, str | int]], reread: set[str]) -> int:
-        """Replace the records set aside of every file that this run has read; count all."""
-        path = self.folder / QUARANTINE
-        old = path.read_text(encoding="ascii").splitlines() if path.exists() else []
-        records = [r for line in old if (r := json.loads(line))["uri"] not in reread]
-        records += rejections
-        records.sort(key=lambda r: (r["uri"], r["position"], r["where"]))
-        data = "".join(json.dumps(r, sort_keys=True) + "\n" for r in records).encode("ascii")
-        if not records:
-            path.unlink(missing_ok=True)
-        elif not path.exists() or path.read_bytes() != data:
-            write_bytes(path, data)
-        return len(records)
-
-    def _tidy(self, manifest: ChunkManifest, done: Sequence[Done]) -> None:
+    def _tidy(self, manifest: ChunkManifest) -> None:
         """After the commit: the journal and what only it needed can go."""
         for record in manifest.files():
             if not self.verified.knows(record):
                 self.verified.trust(record)
         self.verified.save({record.name for record in manifest.files()})
-        for result in done:
-            if result.rejected is not None:
-                (self.folder / result.rejected.name).unlink(missing_ok=True)
+        for leftover in self.folder.glob("part-*.rejected.jsonl"):
+            leftover.unlink()
         Journal(self.folder / JOURNAL).discard()
 
 
@@ -344,67 +301,3 @@ def read_options(settings: Settings) -> ReadOptions:
         encoding=settings.encoding,
         with_title=settings.with_title,
     )
-
-
-def read_rejections(folder: Path, done: Sequence[Done]) -> list[dict[str, str | int]]:
-    found = []
-    for result in done:
-        if result.rejected is not None:
-            lines = (folder / result.rejected.name).read_text(encoding="ascii").splitlines()
-            found += [json.loads(line) for line in lines]
-    return found
-
-
-def kill(parts: Sequence[Part], dead: Sequence[OldDocument]) -> list[Part]:
-    """The parts with some documents' rows dead."""
-    by_part: dict[int, list[OldDocument]] = {}
-    for document in dead:
-        by_part.setdefault(document.part, []).append(document)
-    result = list(parts)
-    for index, documents in by_part.items():
-        rows = [(document.first, document.chunks) for document in documents]
-        result[index] = with_dead(result[index], rows, [document.row for document in documents])
-    return result
-
-
-def place(
-    parts: Sequence[Part], items: Sequence[Item], done: Sequence[Done], next_id: int
-) -> tuple[list[Part], int]:
-    """Give the new parts their ids, in plan order whatever order they finished in."""
-    result = list(parts)
-    for item, finished in zip(items, done, strict=True):
-        for written in finished.parts:
-            result.append(Part(written, next_id, item.number))
-            next_id += written.rows
-    return result, next_id
-
-
-def remember(
-    comparison: Comparison,
-    pruned: Sequence[KnownFile],
-    items: Sequence[Item],
-    done: Sequence[Done],
-    vanished: dict[str, int],
-) -> list[KnownFile]:
-    """The input table after this run: which items hold each file's documents."""
-    added: dict[str, list[int]] = {}
-    for item, finished in zip(items, done, strict=True):
-        if finished.parts:
-            for uri in {piece.file.uri for piece in item.slices}:
-                added.setdefault(uri, []).append(item.number)
-    gone = {file.uri for file in pruned}
-    read_now = [*comparison.new, *comparison.changed]
-    updated = [
-        replace(
-            f,
-            items=(*f.items, *sorted(added.get(f.uri, ()))),
-            vanished=vanished.get(f.uri, 0),
-        )
-        for f in read_now
-    ]
-    missing = [file for file in comparison.missing if file.uri not in gone]
-    return [*updated, *comparison.unchanged, *missing]
-
-
-def _describe(rejection: dict[str, str | int]) -> str:
-    return f"{rejection['uri']}, {rejection['where']}: {rejection['reason']}"

@@ -185,4 +185,3 @@ def window_spans(text: str, size: int) -> Iterator[tuple[int, int]]:
         start = gap + 1
     if start < len(text):
         yield start, len(text)
-

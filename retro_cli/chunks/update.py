@@ -108,4 +108,3 @@ def live_documents(
             uri, key, digest, first, chunks = (table[name][row].as_py() for name in columns)
             found[uri].append(OldDocument(index, row, key, digest, first, chunks))
     return found
-

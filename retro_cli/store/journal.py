@@ -12,8 +12,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from retro_cli.store.atomic import disk_errors
-
 
 class Journal:
     """An append-only map from a work key to a JSON record."""
@@ -40,7 +38,7 @@ class Journal:
 
     def append(self, key: str, record: dict[str, Any]) -> None:
         line = json.dumps({"key": key, "record": record}, sort_keys=True) + "\n"
-        with disk_errors(self.path), self.path.open("ab") as file:
+        with self.path.open("ab") as file:
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())

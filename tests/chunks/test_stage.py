@@ -7,7 +7,7 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import write_jsonl
+from helpers import write_jsonl
 
 from retro_cli.chunks.manifest import load_manifest
 from retro_cli.chunks.rows import ChunkRows

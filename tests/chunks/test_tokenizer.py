@@ -80,7 +80,9 @@ def test_a_full_cache_starts_over_and_gives_the_same_ids(wordpiece_path, monkeyp
     whole = ids_of(tokenizer, text)
     monkeypatch.setattr("retro_cli.chunks.tokenizer._CACHE_LIMIT", 3)
     fresh = ChunkTokenizer(wordpiece_path)
-    assert ids_of(fresh, "storm boat") + ids_of(fresh, text) == ids_of(tokenizer, "storm boat") + whole
+    assert (
+        ids_of(fresh, "storm boat") + ids_of(fresh, text) == ids_of(tokenizer, "storm boat") + whole
+    )
 
 
 @given(st.text(st.sampled_from("ab \n"), max_size=200), st.integers(1, 30))

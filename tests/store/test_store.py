@@ -124,8 +124,9 @@ def test_two_writers_at_once_is_refused_and_a_dead_writer_holds_nothing(tmp_path
     )
     try:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(LockedError, match=f"retro embed.*{holder.pid}"), writer_lock(
-            tmp_path, "chunk"
+        with (
+            pytest.raises(LockedError, match=f"retro embed.*{holder.pid}"),
+            writer_lock(tmp_path, "chunk"),
         ):
             pass
     finally:

@@ -1,0 +1,115 @@
+"""Run commands and take their time and memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished command. ``peak_bytes`` is 0 unless it was asked for."""
+
+    seconds: float
+    stdout: str
+    stderr: str
+    peak_bytes: int = 0
+
+
+def retro_program() -> str:
+    """The installed ``retro`` of this environment."""
+    beside = Path(sys.executable).with_name("retro")
+    found = str(beside) if beside.exists() else shutil.which("retro")
+    if not found:
+        raise SystemExit("there is no retro command: pip install -e . first")
+    return found
+
+
+def environment() -> dict[str, str]:
+    """Both sides of a comparison get the same: no network, no settings of the user's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RETRO_")}
+    return {**kept, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"}
+
+
+def run(command: Sequence[str | Path], *, memory: bool = False) -> Run:
+    """Run to the end; stop the benchmark if the command fails."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        begun = time.perf_counter()
+        process = subprocess.Popen(
+            [str(word) for word in command], stdout=out, stderr=err, env=environment()
+        )
+        peak = _watch(process) if memory else 0
+        code = process.wait()
+        seconds = time.perf_counter() - begun
+        out.seek(0)
+        err.seek(0)
+        finished = Run(seconds, out.read().decode(), err.read().decode(errors="replace"), peak)
+    if code:
+        words = " ".join(str(word) for word in command)
+        raise SystemExit(f"{words} ended {code}:\n{finished.stderr[-2000:]}")
+    return finished
+
+
+def retro(*words: str | Path, memory: bool = False) -> Run:
+    return run([retro_program(), *words], memory=memory)
+
+
+def _watch(process: subprocess.Popen[bytes]) -> int:
+    """The most memory that a process and all its children held together.
+
+    Proportional set sizes: a page that several processes share counts once.
+    """
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, sum(_resident(pid) for pid in _family(process.pid)))
+        time.sleep(POLL_SECONDS)
+    return peak
+
+
+def _family(pid: int) -> list[int]:
+    members = [pid]
+    for member in members:
+        for children in Path(f"/proc/{member}/task").glob("*/children"):
+            try:
+                members += [int(child) for child in children.read_text().split()]
+            except OSError:
+                continue  # that thread has ended
+    return members
+
+
+def _resident(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    sizes = [int(line.split()[1]) for line in lines if line.startswith("Pss:")]
+    return 1024 * sum(sizes)
+
+
+def alternate(sides: Mapping[str, Callable[[int], float]], rounds: int) -> dict[str, list[float]]:
+    """Take each side's figure once a round, side by side, so that noise meets them all."""
+    figures: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds):
+        for name, side in sides.items():
+            figures[name].append(side(number))
+            say(f"  round {number + 1}: {name} {figures[name][-1]:.4g}")
+    return figures
+
+
+def ratio(over: Sequence[float], under: Sequence[float]) -> float:
+    """Of the medians."""
+    return statistics.median(over) / statistics.median(under)
+
+
+def say(text: str) -> None:
+    print(text, flush=True)

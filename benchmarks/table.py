@@ -1,0 +1,81 @@
+"""Write the README's table of figures from ``results/*.json``.
+
+python benchmarks/table.py [--check]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from results import FOLDER
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
+ORDER = ("cold", "rows", "chunk", "embed", "memory", "index", "quality", "rerun")
+
+
+def load(folder: Path) -> list[dict[str, Any]]:
+    """The results there are, in the table's order."""
+    files = [folder / f"{name}.json" for name in ORDER]
+    return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+
+
+def render(results: list[dict[str, Any]]) -> str:
+    """The table and the machine it was measured on, in Markdown."""
+    rows = ["| What | Target | Measured | | By |", "|---|---|---|---|---|"]
+    for result in results:
+        name = result["benchmark"]
+        for line in result["lines"]:
+            met = "met" if line["met"] else "**missed**"
+            cells = [line["what"], line["target"], line["measured"], met]
+            link = f"[{name}.py](benchmarks/{name}.py)"
+            rows.append("| " + " | ".join([*(_cell(cell) for cell in cells), link]) + " |")
+    machines = dict.fromkeys(_describe(result["machine"]) for result in results)
+    return "\n".join([*rows, "", *(f"Measured on {text}." for text in machines)])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _describe(machine: dict[str, Any]) -> str:
+    packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
+    return (
+        f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gb']:.0f} GB, "
+        f"{machine['system']}, Python {machine['python']}, {packages}"
+    )
+
+
+def insert(readme: str, table: str) -> str:
+    """The README with ``table`` between the markers. Raises ValueError without markers."""
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
+        raise ValueError(f"the README needs {BEGIN} and {END}, once each")
+    before, _, rest = readme.partition(BEGIN)
+    _, marker, after = rest.partition(END)
+    if not marker:
+        raise ValueError(f"{END} comes before {BEGIN}")
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write the README's table of figures.")
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if out of step")
+    parser.add_argument("--readme", type=Path, default=README)
+    parser.add_argument("--results", type=Path, default=FOLDER)
+    given = parser.parse_args()
+    readme = given.readme.read_text(encoding="utf-8")
+    wanted = insert(readme, render(load(given.results)))
+    if given.check:
+        if wanted != readme:
+            print(f"{given.readme} is out of step: run python benchmarks/table.py")
+        return int(wanted != readme)
+    given.readme.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

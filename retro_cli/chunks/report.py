@@ -1,0 +1,34 @@
+"""What a run of the chunk stage did, for whoever asked for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ChunkReport:
+    """What a run did and what there is now. ``vanished``: gone from their file, but kept."""
+
+    files_new: int = 0
+    files_changed: int = 0
+    files_unchanged: int = 0
+    files_missing: int = 0
+    docs_written: int = 0
+    docs_replaced: int = 0
+    docs_removed: int = 0
+    docs_vanished: int = 0
+    rows_written: int = 0
+    tokens_written: int = 0
+    characters_written: int = 0
+    rejected: int = 0
+    first_rejection: str = ""
+    duplicate_docs: int = 0
+    duplicate_rows: int = 0
+    merged: bool = False
+    live_docs: int = 0
+    live_rows: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.docs_written or self.docs_replaced or self.docs_removed)

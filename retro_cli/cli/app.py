@@ -1,0 +1,50 @@
+"""``retro``: registers the commands, turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from retro_cli import __version__
+from retro_cli.cli import build, console, demo, export, inspect, planning, query
+from retro_cli.errors import EXIT_OK
+
+app = typer.Typer(
+    name="retro",
+    help="Retrieval-augmented language models on the command line: cut a corpus into chunks, "
+    "embed them once with a frozen encoder, index them, look things up.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+)
+
+for _module in (build, query, inspect, planning, export, demo):
+    _module.register(app)
+
+
+def _version(value: bool) -> None:
+    if value:
+        console.line(f"retro {__version__}")
+        raise typer.Exit(EXIT_OK)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The ``retro`` command."""
+    # Libraries with their own thread pools fight over the cores: numpy's BLAS gets one thread;
+    # faiss and onnxruntime are told theirs by the code that calls them. (numpy comes later.)
+    for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    app()

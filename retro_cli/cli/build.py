@@ -1,0 +1,165 @@
+"""retro chunk, embed, index and build: the stages that write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retro_cli.cli import options, run
+from retro_cli.cli.command import command
+from retro_cli.errors import EXIT_QUARANTINED
+
+PANEL = "Build"
+
+
+def register(app: typer.Typer) -> None:
+    command(
+        app,
+        "chunk",
+        [
+            "retro chunk corpus/ --db wiki.db",
+            "zcat dump.jsonl.gz | retro chunk - --db wiki.db --text-field body",
+        ],
+        PANEL,
+    )(chunk)
+    command(
+        app,
+        "embed",
+        ["retro embed wiki.db", "retro embed wiki.db --precision int8 --threads 2"],
+        PANEL,
+    )(embed)
+    command(
+        app,
+        "index",
+        ["retro index wiki.db", "retro index wiki.db --dry-run --recall 0.98"],
+        PANEL,
+    )(index)
+    command(
+        app,
+        "build",
+        [
+            "retro build corpus/ --db wiki.db",
+            "retro build 'news/*.jsonl.gz' --db news.db --encoder wordllama",
+        ],
+        PANEL,
+    )(build)
+
+
+def chunk(
+    inputs: options.InputsArgument,
+    db: options.DatabaseOption,
+    tokens: options.Tokens = None,
+    cut: options.Cut = None,
+    tokenizer: options.TokenizerOption = None,
+    dedup: options.Dedup = None,
+    prune: options.Prune = False,
+    text_field: options.TextField = None,
+    id_field: options.IdField = None,
+    title_field: options.TitleField = None,
+    source_field: options.SourceField = None,
+    with_title: options.WithTitle = None,
+    encoding: options.Encoding = None,
+    input_format: options.InputFormat = None,
+    encoder: options.EncoderOption = None,
+    download: options.Download = False,
+    workers: options.Workers = 0,
+    part_size: options.PartSize = 8,
+) -> None:
+    """Cut documents into chunks of 64 tokens. Again: only what is new or changed."""
+    overrides = {
+        "tokens": tokens,
+        "cut": cut,
+        "tokenizer": tokenizer,
+        "dedup": dedup,
+        "text_field": text_field,
+        "id_field": id_field,
+        "title_field": title_field,
+        "source_field": source_field,
+        "with_title": with_title,
+        "encoding": encoding,
+        "input_format": input_format,
+        "encoder": encoder,
+    }
+    report = run.chunk(db, inputs, overrides, prune, workers, part_size, download)
+    if report.rejected:
+        raise typer.Exit(EXIT_QUARANTINED)
+
+
+def embed(
+    db: options.DatabaseArgument,
+    encoder: options.EncoderOption = None,
+    precision: options.Precision = None,
+    device: options.Device = "auto",
+    download: options.Download = False,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Take vectors made elsewhere: .npy in the order of 'retro export', or Parquet "
+            "with the columns id and vector.",
+            rich_help_panel=options.ENCODER,
+        ),
+    ] = None,
+    workers: options.Workers = 1,
+    threads: options.Threads = 0,
+) -> None:
+    """Turn chunks into vectors with a frozen encoder. Again: only what is new."""
+    if vectors is not None:
+        run.import_vectors(db, vectors, encoder)
+        return
+    overrides = {"encoder": encoder, "precision": precision}
+    run.embed(db, overrides, device, workers, threads, download)
+
+
+def index(
+    db: options.DatabaseArgument,
+    recall: options.Recall = 0.95,
+    factory: options.Factory = "",
+    memory: options.Memory = 4.0,
+    retrain: Annotated[
+        bool,
+        typer.Option("--retrain", help="Train again and rebuild.", rich_help_panel="Index"),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print the plan and its costs; write nothing."),
+    ] = False,
+    threads: options.Threads = 0,
+) -> None:
+    """Index the vectors for search and measure the recall. Again: add what is new."""
+    if dry_run:
+        run.show_plan(db, recall, factory, memory)
+        return
+    run.index(db, recall, factory, memory, retrain, threads)
+
+
+def build(
+    inputs: options.InputsArgument,
+    db: options.DatabaseOption,
+    tokens: options.Tokens = None,
+    dedup: options.Dedup = None,
+    prune: options.Prune = False,
+    text_field: options.TextField = None,
+    with_title: options.WithTitle = None,
+    encoder: options.EncoderOption = None,
+    precision: options.Precision = None,
+    recall: options.Recall = 0.95,
+    download: options.Download = False,
+    workers: options.Workers = 0,
+) -> None:
+    """Chunk, embed and index in one go."""
+    overrides = {
+        "tokens": tokens,
+        "dedup": dedup,
+        "text_field": text_field,
+        "with_title": with_title,
+        "encoder": encoder,
+    }
+    report = run.chunk(db, inputs, overrides, prune, workers, 8, download)
+    run.embed(db, {"precision": precision}, "auto", 1, 0, download)
+    run.index(db, recall, "", 4.0, False, 0)
+    if report.rejected:
+        raise typer.Exit(EXIT_QUARANTINED)

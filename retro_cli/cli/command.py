@@ -1,0 +1,107 @@
+"""How a command joins the program: shared options, environment variables, examples in the help."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, get_type_hints
+
+import typer
+from typer.models import OptionInfo
+
+from retro_cli.cli import console
+from retro_cli.errors import EXIT_INTERRUPTED, EXIT_OK, RetroError
+
+_SHARED = {
+    "as_json": (("--json",), "Print JSON, one object a line where rows stream."),
+    "quiet": (("--quiet", "-q"), "Say nothing but results and errors."),
+    "verbose": (("--verbose", "-v"), "Plain progress lines and more remarks."),
+    "debug": (("--debug",), "Show a traceback when something fails."),
+}
+_PANEL = "Output"
+
+
+def command(
+    app: typer.Typer, name: str, examples: Sequence[str], panel: str
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as ``retro NAME``.
+
+    Adds --json, --quiet, --verbose and --debug, gives every option the environment variable
+    RETRO_<PARAMETER>, and ends the help with the examples.
+    """
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(function, include_extras=True)
+        parameters = [
+            parameter.replace(annotation=_with_environment(parameter.name, hints[parameter.name]))
+            for parameter in inspect.signature(function).parameters.values()
+        ]
+        parameters += [_shared_parameter(name) for name in _SHARED]
+
+        @functools.wraps(function)
+        def run(**values: Any) -> None:
+            console.state.json = values.pop("as_json")
+            console.state.quiet = values.pop("quiet")
+            console.state.verbose = values.pop("verbose")
+            console.state.debug = values.pop("debug")
+            raise typer.Exit(ending(lambda: function(**values)))
+
+        del run.__wrapped__  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        epilog = "Examples:\n\n" + "\n\n".join(f"  $ {example}" for example in examples)
+        app.command(name, epilog=epilog, rich_help_panel=panel)(run)
+        return function
+
+    return register
+
+
+def ending(work: Callable[[], None]) -> int:
+    """Run a command's body; say what ended it, and give the exit code of that."""
+    try:
+        work()
+        sys.stdout.flush()
+    except typer.Exit as ended:
+        return ended.exit_code
+    except KeyboardInterrupt:
+        console.say("interrupted; run the same command again, it resumes")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader had enough (head). Nothing is wrong; keep the interpreter from complaining.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except Exception as error:
+        if console.state.debug:
+            raise
+        known = error if isinstance(error, RetroError) else _defect(error)
+        console.report_error(known)
+        return known.exit_code
+    return EXIT_OK
+
+
+def _defect(error: Exception) -> RetroError:
+    return RetroError(
+        f"{type(error).__name__}: {error}",
+        "this is a defect in retro: run again with --debug and report what it prints",
+    )
+
+
+def _shared_parameter(name: str) -> inspect.Parameter:
+    flags, text = _SHARED[name]
+    option = typer.Option(*flags, help=text, rich_help_panel=_PANEL, show_default=False)
+    annotation = Annotated[bool, option]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation
+    )
+
+
+def _with_environment(name: str, annotation: Any) -> Any:
+    """Give an option its RETRO_ variable; arguments have none."""
+    for marker in getattr(annotation, "__metadata__", ()):
+        if isinstance(marker, OptionInfo) and marker.envvar is None:
+            marker.envvar = f"RETRO_{name.strip('_').upper()}"
+            marker.show_envvar = False
+    return annotation

@@ -1,0 +1,62 @@
+"""retro demo: the whole chain on the sample corpus, with every command shown."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retro_cli.cli import console, query, run
+from retro_cli.cli.command import command
+from retro_cli.errors import InputNotFound
+
+QUESTIONS = 3
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "demo", ["retro demo", "retro demo --corpus docs/ --db docs.db"], "Start")(demo)
+
+
+def demo(
+    corpus: Annotated[Path, typer.Option(help="A folder of documents.")] = Path(
+        "sample_corpus/archive"
+    ),
+    db: Annotated[Path, typer.Option("--db", help="Where the database goes.")] = Path("demo.db"),
+    ask: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="Questions to ask; may be repeated.")
+    ] = None,
+) -> None:
+    """Chunk, embed and index a corpus, then ask it a few questions."""
+    if not corpus.exists():
+        raise InputNotFound(
+            f"no folder {corpus}", "run this in a checkout of the project, or name a --corpus"
+        )
+    _show(f"retro chunk {corpus} --db {db}")
+    run.chunk(db, [str(corpus)], {}, True, 0, 8, False)
+    _show(f"retro embed {db}")
+    run.embed(db, {}, "auto", 1, 0, False)
+    _show(f"retro index {db}")
+    run.index(db, 0.95, "", 4.0, False, 0)
+    for question in ask or _questions(corpus):
+        _show(f'retro query {db} "{question}" -k 1')
+        query.ask(db, question, k=1)
+    console.say(f'The database is in {db}. Next: retro query {db} "...", retro status {db}')
+
+
+def _show(text: str) -> None:
+    console.say("\n" + console.styled(f"$ {text}", "1", sys.stderr))
+
+
+def _questions(corpus: Path) -> list[str]:
+    """The first questions that come with the corpus, if any do."""
+    import json
+
+    path = corpus.parent / "questions.jsonl"
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kinds = {"single", "continuation"}
+    found = [r["question"] for line in lines if (r := json.loads(line))["kind"] in kinds]
+    return found[:: max(1, len(found) // QUESTIONS)][:QUESTIONS]

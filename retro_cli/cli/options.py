@@ -1,0 +1,148 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+INPUT = "Input"
+CHUNKS = "Chunks"
+ENCODER = "Encoder"
+RESOURCES = "Resources"
+
+DatabaseArgument = Annotated[
+    Path, typer.Argument(metavar="DB", help="The retrieval database, a folder.", show_default=False)
+]
+DatabaseOption = Annotated[
+    Path,
+    typer.Option("--db", metavar="DB", help="The retrieval database to create or update."),
+]
+InputsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Files, folders, globs, URLs (s3://, ...) or - for standard input.",
+        show_default=False,
+    ),
+]
+Tokens = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=8192, help="Tokens a chunk at most. (default: 64)", rich_help_panel=CHUNKS
+    ),
+]
+Cut = Annotated[
+    str | None,
+    typer.Option(
+        help="word: never cut inside a word. exact: every chunk but a document's last has just "
+        "that many tokens, as in the paper. (default: word)",
+        rich_help_panel=CHUNKS,
+    ),
+]
+TokenizerOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A tokenizer.json or a folder with one. (default: the encoder's)",
+        rich_help_panel=CHUNKS,
+    ),
+]
+Dedup = Annotated[
+    str | None,
+    typer.Option(
+        help="Merge exact duplicates: none, document or chunk. (default: document)",
+        rich_help_panel=CHUNKS,
+    ),
+]
+Prune = Annotated[
+    bool,
+    typer.Option(
+        "--prune", help="Also remove documents that are gone from the input.", rich_help_panel=INPUT
+    ),
+]
+TextField = Annotated[
+    str | None, typer.Option(help="The field that holds the text.", rich_help_panel=INPUT)
+]
+IdField = Annotated[
+    str | None, typer.Option(help="The field that holds the id.", rich_help_panel=INPUT)
+]
+TitleField = Annotated[
+    str | None, typer.Option(help="The field that holds the title.", rich_help_panel=INPUT)
+]
+SourceField = Annotated[
+    str | None, typer.Option(help="The field that names the source.", rich_help_panel=INPUT)
+]
+WithTitle = Annotated[
+    bool | None,
+    typer.Option(
+        "--with-title/--without-title",
+        help="Put a record's title before its text. (default: without)",
+        rich_help_panel=INPUT,
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(help="Of text input. (default: utf-8)", rich_help_panel=INPUT),
+]
+InputFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="Read every input as this format. (default: by content)",
+        rich_help_panel=INPUT,
+    ),
+]
+EncoderOption = Annotated[
+    str | None,
+    typer.Option(
+        help="all-MiniLM-L6-v2, wordllama, a sentence-transformers folder or hf:ORG/NAME. "
+        "(default: all-MiniLM-L6-v2)",
+        rich_help_panel=ENCODER,
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="fp32, int8 (faster on a CPU, costs a little quality) or fp16 (on a GPU). "
+        "(default: fp32)",
+        rich_help_panel=ENCODER,
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=ENCODER)]
+Download = Annotated[
+    bool,
+    typer.Option(
+        "--download", help="Allow fetching an hf: model from the hub.", rich_help_panel=ENCODER
+    ),
+]
+Workers = Annotated[
+    int,
+    typer.Option(min=0, help="Processes; 0 means a sensible number.", rich_help_panel=RESOURCES),
+]
+Threads = Annotated[
+    int,
+    typer.Option(min=0, help="Threads; 0 means the cores.", rich_help_panel=RESOURCES),
+]
+PartSize = Annotated[
+    int,
+    typer.Option(
+        min=1, metavar="MB", help="Input megabytes in one part.", rich_help_panel=RESOURCES
+    ),
+]
+Recall = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=1.0, help="Recall at 10 that nprobe is tuned to.", rich_help_panel="Index"
+    ),
+]
+Factory = Annotated[
+    str,
+    typer.Option(help="A Faiss factory string instead of the plan's.", rich_help_panel="Index"),
+]
+Memory = Annotated[
+    float,
+    typer.Option(
+        min=0.01, metavar="GB", help="Memory that the index may take.", rich_help_panel=RESOURCES
+    ),
+]

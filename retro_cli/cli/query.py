@@ -1,0 +1,264 @@
+"""retro query, show and sources: the commands that read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from retro_cli.cli import console, options, render
+from retro_cli.cli.command import command
+from retro_cli.errors import InputNotFound, UsageError
+
+if TYPE_CHECKING:
+    from retro_cli.database import Database
+    from retro_cli.query.retrieve import Answer
+
+PANEL = "Look"
+
+
+def register(app: typer.Typer) -> None:
+    command(
+        app,
+        "query",
+        [
+            'retro query wiki.db "who wrote Dune?" -k 5',
+            "retro query wiki.db --queries questions.jsonl --format trec > run.txt",
+        ],
+        PANEL,
+    )(query)
+    command(app, "show", ["retro show wiki.db 1203", "retro show wiki.db 1203 --json"], PANEL)(show)
+    command(app, "sources", ["retro sources wiki.db", "retro sources wiki.db --json"], PANEL)(
+        sources
+    )
+
+
+def query(
+    db: options.DatabaseArgument,
+    text: Annotated[
+        str | None, typer.Argument(help="What to look for.", show_default=False)
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many results.")] = 5,
+    queries: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Queries, one a line (plain or JSON with id and text), or - to stream them "
+            "through standard input.",
+        ),
+    ] = None,
+    vectors: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Query vectors, a (n, dim) .npy file.")
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Only these sources; may be repeated."),
+    ] = None,
+    where: Annotated[
+        str, typer.Option(help='Only documents with, say, "year >= 1990 and author = Ines".')
+    ] = "",
+    level: Annotated[str, typer.Option(help="chunk, or doc for each document once.")] = "chunk",
+    output_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help=f"{', '.join(render.FORMATS)}. (default: table on a terminal, else json)",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write here instead of standard output.")
+    ] = None,
+    nprobe: Annotated[
+        int | None, typer.Option(min=1, help="Lists to probe instead of the tuned number.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say how the hits were found.")
+    ] = False,
+) -> None:
+    """Find the nearest chunks, with their continuations and their sources."""
+    given = [value for value in (text, queries, vectors) if value is not None]
+    if len(given) != 1:
+        raise UsageError("give a TEXT, or --queries, or --vectors", "retro query DB 'some words'")
+    if level not in ("chunk", "doc"):
+        raise UsageError(f"--level {level}", "choose chunk or doc")
+    shape = _shape(output_format, text is not None)
+    if text is not None and not text.strip():
+        raise UsageError("the query is empty", "retro query DB 'some words'")
+    if shape == "parquet" and out is None:
+        raise UsageError("Parquet does not go to standard output", "name a file with --out")
+    from retro_cli.database import Database
+
+    with Database.open(db) as database:
+        found = _answers(database, text, queries, vectors, k, source or [], where, level, nprobe)
+        if out is None:
+            render.write(found, shape, sys.stdout, explain=explain)
+        elif shape == "parquet":
+            render.write_parquet(found, out)
+        else:
+            with out.open("w", encoding="utf-8", newline="") as file:
+                render.write(found, shape, file, explain=explain)
+
+
+def ask(db: Path, text: str, k: int) -> None:
+    """Print the nearest chunks of one question, as ``retro query`` does."""
+    from retro_cli.database import Database
+
+    with Database.open(db) as database:
+        answers = _answers(database, text, None, None, k, [], "", "chunk", None)
+        render.write(answers, _shape(None, True), sys.stdout)
+
+
+def _shape(asked: str | None, single: bool) -> str:
+    if console.state.json:
+        return "json"
+    if asked is None:
+        return "table" if single else "json"
+    if asked not in render.FORMATS:
+        raise UsageError(f"--format {asked}", f"choose one of {', '.join(render.FORMATS)}")
+    return asked
+
+
+def _answers(
+    database: Database,
+    text: str | None,
+    queries: str | None,
+    vectors: Path | None,
+    k: int,
+    source: list[str],
+    where: str,
+    level: str,
+    nprobe: int | None,
+) -> Iterator[tuple[str, str, Answer]]:
+    """(query id, query text, answer) as they come."""
+    from retro_cli.query.where import parse_where
+
+    retriever = database.retriever
+    selection = retriever.select(source, parse_where(where) if where else [])
+    if vectors is not None:
+        matrix = _load_vectors(vectors)
+        for number, row in enumerate(matrix, 1):
+            answer = retriever.search(row[None], k, selection=selection, level=level, nprobe=nprobe)[0]
+            yield str(number), "", answer
+        return
+    asked = [("1", text)] if text is not None else _read_queries(queries or "")
+    for identity, words in asked:
+        encoded = database.encoder.encode_queries([words])
+        answer = retriever.search(encoded, k, selection=selection, level=level, nprobe=nprobe)[0]
+        yield identity, words, answer
+
+
+def _load_vectors(path: Path) -> Any:
+    import numpy as np
+
+    try:
+        matrix = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputNotFound(f"{path}: {error}", "give a .npy file of shape (n, dim)") from error
+    matrix = np.atleast_2d(matrix).astype(np.float32)
+    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    if not np.isfinite(norms).all() or (norms == 0).any():
+        raise UsageError(f"{path} holds a vector that is zero or not finite", "check the vectors")
+    return matrix / norms
+
+
+def _read_queries(name: str) -> Iterator[tuple[str, str]]:
+    """(id, text) of each line, read as it arrives."""
+    if name == "-":
+        yield from _parse_queries(sys.stdin, "standard input")
+        return
+    try:
+        with open(name, encoding="utf-8") as file:
+            yield from _parse_queries(file, name)
+    except FileNotFoundError:
+        raise InputNotFound(f"no file {name}", "one query a line, or JSON lines") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} is not UTF-8 ({error})", "convert it first") from error
+
+
+def _parse_queries(lines: Iterable[str], name: str) -> Iterator[tuple[str, str]]:
+    for number, raw in enumerate(iter(lines), 1):
+        words = raw.strip()
+        if not words:
+            continue
+        if not words.startswith("{"):
+            yield str(number), words
+            continue
+        try:
+            value = json.loads(words)
+        except ValueError as error:
+            raise UsageError(f"{name}, line {number}: {error}", "one JSON object a line") from error
+        text = next((value[f] for f in ("text", "question", "query") if value.get(f)), None)
+        if not isinstance(text, str):
+            raise UsageError(f"{name}, line {number}: no text", "a query needs a field 'text'")
+        yield str(value.get("_id", value.get("id", number))), text
+
+
+def show(
+    db: options.DatabaseArgument,
+    chunk: Annotated[int, typer.Argument(min=0, help="A chunk id, as query prints it.")],
+    context: Annotated[int, typer.Option(min=0, help="Chunks to show before and after.")] = 2,
+) -> None:
+    """Show a chunk in its document."""
+    from retro_cli.query.retrieve import Retriever
+    from retro_cli.store.layout import Layout
+
+    retriever = Retriever(Layout(db))
+    try:
+        (wanted,) = retriever.rows.get([chunk])
+        document = retriever.rows.document(chunk)
+        first = max(document["first"], chunk - context)
+        last = min(document["first"] + document["chunks"] - 1, chunk + context)
+        around = retriever.rows.get(range(first, last + 1))
+        alive = bool(retriever.own[chunk])
+    finally:
+        retriever.close()
+    if console.state.json:
+        value = {
+            **document,
+            "metadata": json.loads(document["metadata"]),
+            "chunk": chunk,
+            "alive": alive,
+            "around": [
+                {"chunk": c.id, "start": c.start, "end": c.end, "text": c.text} for c in around
+            ],
+        }
+        console.record(value)
+        return
+    rows = [
+        ("document", console.clean(document["document"])),
+        ("title", console.clean(document["title"])),
+        ("source", console.clean(document["source"])),
+        ("characters", f"{wanted.start}-{wanted.end} of {document['characters']}"),
+        ("chunk", f"{wanted.position + 1} of {document['chunks']}"),
+        ("metadata", console.clean(document["metadata"])),
+    ]
+    if not alive:
+        rows.append(("state", "gone: superseded or removed"))
+    console.pairs([(name, value) for name, value in rows if value not in ("", "{}")])
+    console.line()
+    for piece in around:
+        marker = "> " if piece.id == chunk else "  "
+        render.paragraph(piece.text, sys.stdout, marker, "" if piece.id == chunk else "2")
+
+
+def sources(db: options.DatabaseArgument) -> None:
+    """List the sources with their documents and chunks."""
+    from retro_cli.chunks.manifest import require_manifest
+    from retro_cli.query.select import count_sources
+    from retro_cli.store.layout import Layout
+
+    layout = Layout(db)
+    layout.require()
+    found = count_sources(layout.chunks, require_manifest(layout.chunks))
+    if console.state.json:
+        for item in found:
+            console.record({"source": item.source, "docs": item.docs, "chunks": item.chunks})
+        return
+    console.line(f"{'documents':>10} {'chunks':>10}  source")
+    for item in found:
+        name = render.shortened(console.clean(item.source), max(20, console.width() - 23))
+        console.line(f"{item.docs:>10,} {item.chunks:>10,}  {name}")

@@ -1,0 +1,124 @@
+"""Hits on the screen and in files: a table for people, JSON, CSV, TREC and Parquet for programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from retro_cli.cli.console import clean, say, styled, width
+
+if TYPE_CHECKING:
+    from retro_cli.query.retrieve import Answer, Hit
+
+FORMATS = ("table", "json", "csv", "parquet", "trec")
+FIELDS = (
+    "query",
+    "rank",
+    "score",
+    "chunk",
+    "document",
+    "source",
+    "title",
+    "text",
+    "continuation",
+    "start",
+    "end",
+    "position",
+)
+INDENT = "    "
+
+# (query id, query text, answer), as they come
+Found = Iterable[tuple[str, str, "Answer"]]
+
+
+def write(found: Found, shape: str, out: TextIO, *, explain: bool = False) -> None:
+    """Write answers in one of FORMATS but parquet, flushed after each: someone may be waiting."""
+    table = csv.writer(out) if shape == "csv" else None
+    if table:
+        table.writerow(FIELDS)
+    for identity, words, answer in found:
+        if table:
+            table.writerows(list(_row(identity, hit).values()) for hit in answer.hits)
+        elif shape == "json":
+            out.write(
+                json.dumps(_json(identity, words, answer, explain), ensure_ascii=False) + "\n"
+            )
+        elif shape == "trec":
+            out.writelines(_trec(identity, hit) for hit in answer.hits)
+        else:
+            _write_table(answer, out, explain)
+        out.flush()
+
+
+def write_parquet(found: Found, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from retro_cli.store.atomic import replacing
+
+    rows = [_row(identity, hit) for identity, _, answer in found for hit in answer.hits]
+    with replacing(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows), temporary)
+
+
+def paragraph(text: str, out: TextIO, indent: str = INDENT, style: str = "") -> None:
+    """Wrap corpus text to the terminal."""
+    for row in textwrap.wrap(clean(text), max(20, width() - len(indent))):
+        out.write(indent + (styled(row, style, out) if style else row) + "\n")
+
+
+def shortened(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: max(room - 3, 1)] + "..."
+
+
+def _row(identity: str, hit: Hit) -> dict[str, Any]:
+    return {name: identity if name == "query" else getattr(hit, name) for name in FIELDS}
+
+
+def _json(identity: str, words: str, answer: Answer, explain: bool) -> dict[str, Any]:
+    value: dict[str, Any] = {"query": identity, "text": words}
+    value["hits"] = [hit.to_json() for hit in answer.hits]
+    if explain:
+        value["explanation"] = answer.explanation
+    return value
+
+
+def _trec(identity: str, hit: Hit) -> str:
+    """A TREC run line; names must not hold white space there."""
+    name = "".join(hit.document.split()) or "-"
+    return f"{identity} Q0 {name} {hit.rank} {hit.score:.6f} retro\n"
+
+
+def _write_table(answer: Answer, out: TextIO, explain: bool) -> None:
+    if not answer.hits:
+        say("nothing found")
+    for hit in answer.hits:
+        _write_hit(hit, out)
+    if explain:
+        for name, value in answer.explanation.items():
+            out.write(f"{styled(name.ljust(12), '2', out)} {value}\n")
+
+
+def _write_hit(hit: Hit, out: TextIO) -> None:
+    head = f"{hit.rank:>2}  {hit.score:.3f}  "
+    name = shortened(clean(hit.title or hit.document), width() - len(head))
+    out.write(f"{head}{styled(name, '1', out)}\n")
+    place = f"  chunk {hit.chunk}, characters {hit.start}-{hit.end}"
+    source = shortened(clean(hit.source), max(12, width() - len(INDENT) - len(place)))
+    if len(INDENT + source + place) <= width():
+        out.write(INDENT + styled(source, "36", out) + styled(place, "2", out) + "\n")
+    else:
+        out.write(INDENT + styled(shortened(clean(hit.source), width() - 4), "36", out) + "\n")
+        out.write(INDENT + styled(shortened(place.strip(), width() - 4), "2", out) + "\n")
+    paragraph(hit.text, out)
+    if hit.continuation:
+        paragraph("... " + hit.continuation, out, style="2")
+    if hit.also:
+        others = ", ".join(sorted({source for _, source in hit.also}))
+        text = shortened(f"the same text also in: {clean(others)}", width() - len(INDENT))
+        out.write(INDENT + styled(text, "33", out) + "\n")
+    out.write("\n")

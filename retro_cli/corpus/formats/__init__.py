@@ -1,0 +1,1 @@
+"""One reader per format. Each is a function ``documents(work: Reading) -> Records``."""

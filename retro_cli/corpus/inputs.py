@@ -1,0 +1,167 @@
+"""Which files a command reads: files, folders, globs and URLs, in one deterministic order."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import posixpath
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from retro_cli.corpus import remote
+from retro_cli.corpus.patterns import fixed_part, has_magic, matcher
+from retro_cli.errors import InputNotFound, UnreadableInput
+
+_NEAR_NAMES = 10_000  # names of a folder that are compared with a misspelt one
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file to read. ``path`` says where; it differs from ``uri`` for a spooled stream.
+
+    ``size`` is in bytes and ``mtime_ns`` in nanoseconds; 0 if unknown.
+    """
+
+    uri: str
+    path: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A deterministic piece of one file, and optionally only some of its records.
+
+    With unit "bytes", ``start`` and ``stop`` are byte offsets: the piece holds the records that
+    begin at ``start`` or after it and before ``stop`` (None: the end). With unit "groups" they
+    count Parquet row groups or Arrow batches, and ``nbytes`` estimates how much they hold.
+    ``only`` keeps the records whose position it names.
+    """
+
+    file: InputFile
+    start: int = 0
+    stop: int | None = None
+    only: frozenset[int] | None = None
+    unit: Literal["bytes", "groups"] = "bytes"
+    nbytes: int = 0
+
+
+def list_inputs(specs: Sequence[str]) -> list[InputFile]:
+    """The files that ``specs`` name, sorted by uri, each once.
+
+    A folder is walked without following links to folders, and without names that begin with
+    "." or "_". In a glob, ``*`` and ``?`` stay within a name and ``**`` crosses folders.
+    Raises InputNotFound if a spec names nothing, UnreadableInput if it cannot be listed.
+    """
+    found: list[InputFile] = []
+    for spec in specs:
+        before = len(found)
+        found.extend(_expand(spec))
+        if len(found) == before:
+            raise InputNotFound(f"nothing to read in {spec}", "it holds no files (hidden: . and _)")
+    if not found:
+        raise InputNotFound("no input was named", "name files, folders, globs or URLs")
+    found.sort(key=lambda file: file.uri)
+    return [file for i, file in enumerate(found) if i == 0 or found[i - 1].uri != file.uri]
+
+
+def _expand(spec: str) -> Iterator[InputFile]:
+    if remote.is_url(spec):
+        for uri, size, mtime_ns in remote.listing(spec):
+            yield InputFile(uri, uri, size, mtime_ns)
+        return
+    root = normalised(spec)
+    try:
+        status = os.stat(root)
+    except (OSError, ValueError):
+        if not has_magic(spec):
+            raise InputNotFound(f"no such file or folder: {spec}", _near(root)) from None
+        yield from _glob(root)
+        return
+    if stat.S_ISDIR(status.st_mode):
+        yield from _walk(root)
+    elif stat.S_ISREG(status.st_mode):
+        yield _local(root, status)
+    else:
+        raise UnreadableInput(f"{spec} is not a regular file", "pipe it in and name '-' instead")
+
+
+def normalised(spec: str) -> str:
+    """A local path as a uri: forward slashes, no "./", no trailing slash."""
+    path = posixpath.normpath(spec.replace(os.sep, "/"))
+    return path.replace("//", "/", 1) if path.startswith("//") else path
+
+
+def _glob(pattern: str) -> Iterator[InputFile]:
+    root = fixed_part(pattern)
+    if not os.path.isdir(root or "."):
+        raise InputNotFound(f"no such folder: {root}", _near(root))
+    matches = matcher(pattern)
+    deep = "**" in pattern.split("/")
+    depth = None if deep else pattern.count("/") - (root.count("/") + 1 if root else 0)
+    for file in _walk(root or ".", depth, skip="."):
+        if matches(file.uri):
+            yield file
+
+
+def _walk(root: str, depth: int | None = None, skip: str = "._") -> Iterator[InputFile]:
+    """The files below ``root``, at most ``depth`` folders down."""
+    waiting = [(root, 0)]
+    while waiting:
+        folder, level = waiting.pop()
+        try:
+            entries = os.scandir(folder)
+        except OSError as error:
+            raise UnreadableInput(f"cannot list {folder}: {error.strerror}", "") from error
+        prefix = "" if folder == "." else folder if folder.endswith("/") else folder + "/"
+        with entries:
+            for entry in entries:
+                if entry.name[0] in skip:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if depth is None or level < depth:
+                        waiting.append((prefix + entry.name, level + 1))
+                elif (file := _entry(entry, prefix + entry.name)) is not None:
+                    yield file
+
+
+def _entry(entry: os.DirEntry[str], path: str) -> InputFile | None:
+    """A file of a folder; None for links to folders, pipes, sockets and devices."""
+    try:
+        status = entry.stat()
+    except OSError:
+        # A dangling link, say. It is listed, so that reading it reports it.
+        return InputFile(_printable(path), path, 0, 0)
+    return _local(path, status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _local(path: str, status: os.stat_result) -> InputFile:
+    return InputFile(_printable(path), path, status.st_size, status.st_mtime_ns)
+
+
+def _printable(path: str) -> str:
+    """``path`` itself unless its name is not valid UTF-8 (then such bytes show as \\xNN)."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return path
+
+
+def _near(path: str) -> str:
+    """A hint with the existing names that look like the one that does not exist."""
+    parent, name = posixpath.split(path)
+    while parent and not os.path.isdir(parent):
+        parent, name = posixpath.split(parent)
+    try:
+        with os.scandir(parent or ".") as entries:
+            names = sorted(entry.name for entry in islice(entries, _NEAR_NAMES))
+    except OSError:
+        names = []
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if near:
+        return "did you mean " + " or ".join(posixpath.join(parent, each) for each in near) + "?"
+    return f"{name} is not in {parent or 'the current folder'}"

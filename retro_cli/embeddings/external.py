@@ -1,0 +1,174 @@
+"""Vectors made elsewhere: taken in row by row, checked, and never mistaken for our own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from retro_cli.chunks.dedup import Aliases
+from retro_cli.chunks.manifest import ChunkManifest, require_manifest
+from retro_cli.chunks.rows import ChunkRows
+from retro_cli.embeddings.encoder import load_encoder
+from retro_cli.embeddings.manifest import EmbeddedPart, EmbeddingManifest
+from retro_cli.embeddings.resolve import resolve
+from retro_cli.embeddings.spec import EncoderSpec
+from retro_cli.embeddings.stage import EmbedReport, WantedPart, wanted_parts
+from retro_cli.embeddings.work import write_vectors
+from retro_cli.errors import EncoderMismatch, UnreadableInput
+from retro_cli.events import Progress
+from retro_cli.store.atomic import file_sha256
+from retro_cli.store.files import FileRecord
+from retro_cli.store.layout import Layout
+from retro_cli.store.lock import writer_lock
+
+Floats = npt.NDArray[np.float32]
+EXTERNAL = "external"
+_SAMPLE = 8
+_AGREES = 0.98
+
+
+def import_vectors(
+    layout: Layout, path: Path, encoder: str | None, progress: Progress
+) -> EmbedReport:
+    """Take the vectors of every chunk that needs one from a .npy or Parquet file.
+
+    ``encoder`` names the encoder that made them, so that text queries work: a sample is encoded
+    again and must agree. Without it only query vectors can search. Raises UnreadableInput for a
+    file that does not fit, EncoderMismatch if the sample disagrees.
+    """
+    chunks = require_manifest(layout.chunks)
+    with writer_lock(layout.root, "embed"):
+        layout.embeddings.mkdir(exist_ok=True)
+        aliases = Aliases.load(layout.chunks, chunks.aliases)
+        ids = exported_ids(chunks, aliases)
+        vectors = _normalised(_load(path, ids), path)
+        spec = _spec(layout, chunks, path, encoder, ids, vectors)
+        made_by = f"{spec.fingerprint()} fp32"
+        parts: dict[str, EmbeddedPart] = {}
+        progress.started("embed", len(ids), "vectors")
+        for want in wanted_parts(chunks, aliases, made_by):
+            file = _write_part(layout, want, ids, vectors)
+            rows = want.part.rows
+            embedded = rows - len(want.skipped)
+            parts[want.part.name] = EmbeddedPart(
+                want.part.name, rows, embedded, want.fingerprint, file
+            )
+            progress.advanced("embed", embedded)
+        progress.finished("embed")
+        EmbeddingManifest(spec, "fp32", parts).save(layout.embeddings)
+    return EmbedReport(len(parts), 0, len(ids), len(ids), spec, "fp32", False)
+
+
+def exported_ids(chunks: ChunkManifest, aliases: Aliases) -> npt.NDArray[np.int64]:
+    """The chunk ids that have a vector of their own, ascending: the order of ``retro export``."""
+    mine = np.zeros(chunks.next_id, dtype=bool)
+    for part in chunks.parts:
+        mine[part.base : part.base + part.rows] = True
+    mine[aliases.member] = False
+    return np.flatnonzero(mine)
+
+
+def _load(path: Path, ids: npt.NDArray[np.int64]) -> Any:
+    if path.suffix == ".npy":
+        try:
+            matrix = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UnreadableInput(f"{path}: {error}", "give a .npy file of shape (n, dim)") from error
+        if matrix.ndim != 2 or len(matrix) != len(ids):
+            raise UnreadableInput(
+                f"{path} has shape {matrix.shape}, but there are {len(ids):,} chunks to embed",
+                "retro export writes them in the order that --from expects",
+            )
+        return matrix
+    try:
+        table = pq.read_table(path, columns=["id", "vector"])
+    except (OSError, KeyError, ValueError) as error:
+        raise UnreadableInput(
+            f"{path}: {error}", "give .npy, or Parquet with the columns id and vector"
+        ) from error
+    given = table["id"].to_numpy()
+    order = np.argsort(given, kind="stable")
+    places = np.searchsorted(given, ids, sorter=order)
+    found = np.take(order, np.minimum(places, len(order) - 1)) if len(order) else places
+    if not len(order) or (given[found] != ids).any():
+        lost = ids[given[found] != ids] if len(order) else ids
+        raise UnreadableInput(
+            f"{path} lacks vectors for {len(lost):,} chunks, the first is {lost[0]}",
+            "retro export --with chunks lists the ids",
+        )
+    rows = table["vector"].combine_chunks()
+    flat = rows.flatten().to_numpy(zero_copy_only=False)
+    if not len(rows) or len(flat) % len(rows):
+        raise UnreadableInput(f"{path}: vectors of unequal length", "every vector needs dim values")
+    return flat.reshape(len(rows), -1)[found]
+
+
+def _normalised(matrix: Any, path: Path) -> Floats:
+    vectors = np.asarray(matrix, dtype=np.float32)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    bad = ~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise UnreadableInput(
+            f"{path}: row {row} is zero or holds NaN or infinity ({int(bad.sum())} such rows)",
+            "check what made the vectors",
+        )
+    return vectors / norms
+
+
+def _spec(
+    layout: Layout,
+    chunks: ChunkManifest,
+    path: Path,
+    encoder: str | None,
+    ids: npt.NDArray[np.int64],
+    vectors: Floats,
+) -> EncoderSpec:
+    dim = int(vectors.shape[1])
+    if encoder is None:
+        return EncoderSpec(
+            name=EXTERNAL,
+            kind=EXTERNAL,
+            dim=dim,
+            max_tokens=0,
+            pooling="",
+            normalize=True,
+            query_prompt="",
+            document_prompt="",
+            weights_sha256=file_sha256(path),
+            tokenizer_sha256="",
+        )
+    resolved = resolve(encoder)
+    if resolved.spec.dim != dim:
+        raise EncoderMismatch(
+            f"{path} has {dim} dimensions, {encoder} has {resolved.spec.dim}",
+            "name the encoder that made these vectors",
+        )
+    picks = np.linspace(0, len(ids) - 1, min(_SAMPLE, len(ids))).astype(np.int64)
+    rows = ChunkRows(layout.chunks, chunks.parts)
+    texts = [chunk.text for chunk in rows.get(ids[picks].tolist())]
+    rows.close()
+    again = load_encoder(resolved, purpose="query").encode_documents(texts)
+    worst = float((again * vectors[picks]).sum(axis=1).min())
+    if worst < _AGREES:
+        raise EncoderMismatch(
+            f"{encoder} does not make these vectors: a sample has cosine {worst:.3f}",
+            "name the encoder that made them, or none to search with vectors only",
+        )
+    return resolved.spec
+
+
+def _write_part(
+    layout: Layout, want: WantedPart, ids: npt.NDArray[np.int64], vectors: Floats
+) -> FileRecord:
+    part = want.part
+    low, high = np.searchsorted(ids, [part.base, part.base + part.rows])
+    block = np.zeros((part.rows, vectors.shape[1]), dtype=np.float32)
+    block[ids[low:high] - part.base] = vectors[low:high]
+    return write_vectors(
+        layout.embeddings / part.name, part.rows, vectors.shape[1], iter([block])
+    )

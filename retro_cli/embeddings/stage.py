@@ -1,0 +1,219 @@
+"""The embed stage: chunk parts -> vector parts, row for row, with a frozen encoder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from retro_cli.chunks.dedup import Aliases
+from retro_cli.chunks.manifest import ChunkManifest, Part, require_manifest
+from retro_cli.config import fingerprint
+from retro_cli.embeddings.manifest import EmbeddedPart, EmbeddingManifest, load_manifest
+from retro_cli.embeddings.resolve import ResolvedEncoder
+from retro_cli.embeddings.spec import EncoderSpec
+from retro_cli.embeddings.work import Task, embed_part
+from retro_cli.engine import run_parts
+from retro_cli.engine.local import cores
+from retro_cli.events import SILENT, Progress
+from retro_cli.store.atomic import sweep_temporaries
+from retro_cli.store.files import FileRecord, Verified
+from retro_cli.store.journal import Journal
+from retro_cli.store.layout import Layout
+
+JOURNAL = "journal.jsonl"
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """What a run did and what there is now."""
+
+    parts_done: int
+    parts_kept: int
+    rows_embedded: int
+    rows_total: int
+    encoder: EncoderSpec
+    precision: str
+    from_ids: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EmbedJob:
+    """What the caller asks for. ``threads`` 0 means the cores, shared among the workers."""
+
+    layout: Layout
+    encoder: ResolvedEncoder
+    precision: str = "fp32"
+    device: str = "auto"
+    workers: int = 1
+    threads: int = 0
+
+
+def embed(job: EmbedJob, progress: Progress = SILENT) -> EmbedReport:
+    """Bring the vectors in line with the chunks and the encoder. The caller holds the lock."""
+    chunks = require_manifest(job.layout.chunks)
+    folder = job.layout.embeddings
+    folder.mkdir(exist_ok=True)
+    sweep_temporaries(folder)
+    spec = job.encoder.spec
+    before = load_manifest(folder)
+    notes = list(_reasons(before, spec, job.precision))
+    aliases = Aliases.load(job.layout.chunks, chunks.aliases)
+    wanted = wanted_parts(chunks, aliases, f"{spec.fingerprint()} {job.precision}")
+    verified = Verified(folder)
+    kept = _still_good(before, wanted, verified, notes)
+    for note in notes:
+        progress.note(note)
+    waiting = [part for part in wanted if part.part.name not in kept]
+    use_ids = uses_stored_ids(chunks, spec)
+    if waiting and not use_ids:
+        progress.note(
+            "the chunks' tokenizer is not the encoder's (or a document prompt is set): "
+            "tokenising the text again"
+        )
+    done = _work(job, waiting, use_ids, chunks.token_bytes, verified, progress)
+    parts = {**kept, **done}
+    manifest = EmbeddingManifest(spec, job.precision, parts)
+    if before != manifest:
+        manifest.save(folder)
+    Journal(folder / JOURNAL).discard()
+    verified.save({part.file.name for part in parts.values()})
+    return EmbedReport(
+        parts_done=len(done),
+        parts_kept=len(kept),
+        rows_embedded=sum(part.embedded for part in done.values()),
+        rows_total=sum(part.embedded for part in parts.values()),
+        encoder=spec,
+        precision=job.precision,
+        from_ids=use_ids,
+        notes=tuple(notes),
+    )
+
+
+@dataclass(frozen=True)
+class WantedPart:
+    """A chunk part whose vectors there should be; ``skipped`` rows are merged into others."""
+
+    part: Part
+    skipped: tuple[int, ...]
+    fingerprint: str
+
+
+def wanted_parts(chunks: ChunkManifest, aliases: Aliases, made_by: str) -> list[WantedPart]:
+    """Every chunk part that has a live row, with the fingerprint its vectors must carry."""
+    result = []
+    for part in chunks.parts:
+        if not part.rows:
+            continue
+        low, high = np.searchsorted(aliases.member, [part.base, part.base + part.rows])
+        skipped = aliases.member[low:high] - part.base
+        marks = hashlib.sha256(skipped.astype("<i8").tobytes()).hexdigest()
+        identity = fingerprint([part.written.files[0].sha256, marks, made_by])
+        result.append(WantedPart(part, tuple(skipped.tolist()), identity))
+    return result
+
+
+def uses_stored_ids(chunks: ChunkManifest, spec: EncoderSpec) -> bool:
+    return chunks.tokenizer_sha256 == spec.tokenizer_sha256 and not spec.document_prompt
+
+
+def _reasons(before: EmbeddingManifest | None, spec: EncoderSpec, precision: str) -> Sequence[str]:
+    if before is None:
+        return []
+    if before.encoder.fingerprint() != spec.fingerprint():
+        return [f"the encoder changed ({before.encoder.name} -> {spec.name}): embedding all again"]
+    if before.precision != precision:
+        return [f"the precision changed ({before.precision} -> {precision}): embedding all again"]
+    return []
+
+
+def _still_good(
+    before: EmbeddingManifest | None,
+    wanted: Sequence[WantedPart],
+    verified: Verified,
+    notes: list[str],
+) -> dict[str, EmbeddedPart]:
+    kept: dict[str, EmbeddedPart] = {}
+    for want in wanted:
+        have = before.parts.get(want.part.name) if before else None
+        if have is None or have.fingerprint != want.fingerprint:
+            continue
+        if problem := verified.problem(have.file):
+            notes.append(f"{problem}: embedding its part again")
+        else:
+            kept[want.part.name] = have
+    return kept
+
+
+def _work(
+    job: EmbedJob,
+    waiting: Sequence[WantedPart],
+    use_ids: bool,
+    token_bytes: int,
+    verified: Verified,
+    progress: Progress,
+) -> dict[str, EmbeddedPart]:
+    journal = Journal(job.layout.embeddings / JOURNAL)
+    done: dict[str, EmbeddedPart] = {}
+    todo = []
+    for want in waiting:
+        record = journal.get(want.fingerprint)
+        part = EmbeddedPart.from_json(record) if record else None
+        if part and part.name == want.part.name and not verified.problem(part.file):
+            done[part.name] = part
+        else:
+            todo.append(want)
+    if done:
+        progress.note(f"resuming: {len(done)} of {len(waiting)} parts were finished before")
+    progress.started("embed", sum(want.part.rows for want in waiting), "chunks")
+    progress.advanced("embed", sum(part.rows for part in done.values()))
+    workers = min(job.workers, len(todo)) or 1
+    threads = job.threads or max(1, cores() // workers)
+    tasks = [_task(job, want, threads, use_ids, token_bytes) for want in todo]
+    for index, file in _run(tasks, workers, progress):
+        want = todo[index]
+        part = EmbeddedPart(
+            want.part.name,
+            want.part.rows,
+            want.part.rows - len(want.skipped),
+            want.fingerprint,
+            file,
+        )
+        verified.trust(file)
+        journal.append(want.fingerprint, part.to_json())
+        done[part.name] = part
+        if workers > 1:
+            progress.advanced("embed", part.rows)
+    progress.finished("embed")
+    return done
+
+
+def _run(
+    tasks: Sequence[Task], workers: int, progress: Progress
+) -> Iterator[tuple[int, FileRecord]]:
+    if workers > 1:
+        yield from run_parts(embed_part, tasks, workers)
+        return
+    for index, task in enumerate(tasks):  # here, so that progress moves within a part
+        yield index, embed_part(task, lambda rows: progress.advanced("embed", rows))
+
+
+def _task(
+    job: EmbedJob, want: WantedPart, threads: int, use_ids: bool, token_bytes: int
+) -> Task:
+    return Task(
+        chunks=job.layout.chunks / want.part.chunks_file,
+        target=job.layout.embeddings / want.part.name,
+        rows=want.part.rows,
+        skipped=want.skipped,
+        encoder=job.encoder,
+        precision=job.precision,
+        device=job.device,
+        threads=threads,
+        token_bytes=token_bytes,
+        use_ids=use_ids,
+    )
+

@@ -1,0 +1,207 @@
+"""A generation: everything one answer needs, by name. Readers open one and never see half a change.
+
+``gen-000007.json`` names the segments, bitmaps, vectors and the chunk manifest it was made from;
+``CURRENT`` names the generation that queries open, and is replaced last, in one rename.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retro_cli.embeddings.spec import EncoderSpec
+from retro_cli.errors import DatabaseTooNew, IntegrityError, NotBuiltYet
+from retro_cli.index.plan import IndexPlan
+from retro_cli.store.atomic import read_json, write_bytes, write_json
+from retro_cli.store.files import FileRecord
+from retro_cli.store.layout import FORMAT_VERSION
+
+CURRENT = "CURRENT"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One immutable inverted file: rows by id order of arrival, sharing the template."""
+
+    file: FileRecord
+    rows: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"file": self.file.to_json(), "rows": self.rows}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Segment:
+        return cls(FileRecord.from_json(value["file"]), value["rows"])
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Recall@10 against exact search, as measured when nprobe was chosen.
+
+    The truth and the result leave out a query's own row and its exact copies. ``low`` and
+    ``high`` bound the 95 % interval over ``queries``; ``text_recall`` is the same for short
+    text queries; ``rows`` is how many rows there were then.
+    """
+
+    target: float
+    recall: float
+    low: float
+    high: float
+    queries: int
+    met: bool
+    text_recall: float | None
+    text_queries: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    """``indexed``: rows in some segment; ``dead``: those that no search may return (bitmaps)."""
+
+    number: int
+    plan: IndexPlan
+    requested_factory: str
+    template: FileRecord
+    template_rows: int
+    segments: tuple[Segment, ...]
+    indexed: FileRecord
+    dead: FileRecord
+    chunks: FileRecord
+    vectors: dict[str, str]  # chunk part name -> file in embeddings/
+    encoder: EncoderSpec
+    precision: str
+    rows: int  # that a search may return
+    nprobe: int
+    candidates: int
+    quality: Quality
+    seed: int
+
+    def files(self) -> list[FileRecord]:
+        return [
+            self.template,
+            self.indexed,
+            self.dead,
+            self.chunks,
+            *(segment.file for segment in self.segments),
+        ]
+
+    @property
+    def file_name(self) -> str:
+        return f"gen-{self.number:06d}.json"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT_VERSION,
+            "number": self.number,
+            "plan": asdict(self.plan),
+            "requested_factory": self.requested_factory,
+            "template": self.template.to_json(),
+            "template_rows": self.template_rows,
+            "segments": [segment.to_json() for segment in self.segments],
+            "indexed": self.indexed.to_json(),
+            "dead": self.dead.to_json(),
+            "chunks": self.chunks.to_json(),
+            "vectors": self.vectors,
+            "encoder": self.encoder.to_json(),
+            "precision": self.precision,
+            "rows": self.rows,
+            "nprobe": self.nprobe,
+            "candidates": self.candidates,
+            "quality": asdict(self.quality),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Generation:
+        if value["format"] > FORMAT_VERSION:
+            raise DatabaseTooNew(
+                f"the index has format {value['format']}, this retro reads {FORMAT_VERSION}",
+                "upgrade: pip install --upgrade retro-cli",
+            )
+        plain = ("number", "requested_factory", "template_rows", "vectors", "precision", "rows")
+        more = ("nprobe", "candidates", "seed")
+        return cls(
+            **{name: value[name] for name in (*plain, *more)},
+            plan=IndexPlan(**value["plan"]),
+            template=FileRecord.from_json(value["template"]),
+            segments=tuple(Segment.from_json(segment) for segment in value["segments"]),
+            indexed=FileRecord.from_json(value["indexed"]),
+            dead=FileRecord.from_json(value["dead"]),
+            chunks=FileRecord.from_json(value["chunks"]),
+            encoder=EncoderSpec.from_json(value["encoder"]),
+            quality=Quality(**value["quality"]),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the generation, then point CURRENT at it."""
+        write_json(folder / self.file_name, self.to_json())
+        write_bytes(folder / CURRENT, (self.file_name + "\n").encode())
+
+
+def load_generation(folder: Path, name: str) -> Generation:
+    path = folder / name
+    try:
+        return Generation.from_json(read_json(path))
+    except FileNotFoundError:
+        raise IntegrityError(
+            f"{path} is missing", "run retro index to build a new generation"
+        ) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(
+            f"{path} lacks what it should hold ({error})",
+            "run retro index to build a new generation",
+        ) from error
+
+
+def current_generation(folder: Path) -> Generation | None:
+    """The generation that queries open, or None before the first."""
+    pointer = folder / CURRENT
+    if not pointer.is_file():
+        return None
+    name = pointer.read_text(encoding="ascii", errors="replace").strip()
+    if not name.startswith("gen-") or "/" in name:
+        raise IntegrityError(f"{pointer} does not name a generation", "run retro index")
+    return load_generation(folder, name)
+
+
+def require_generation(folder: Path) -> Generation:
+    generation = current_generation(folder)
+    if generation is None:
+        raise NotBuiltYet(f"{folder.parent} has no index yet", f"run: retro index {folder.parent}")
+    return generation
+
+
+def all_generations(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("gen-*.json"))
+
+
+def save_bitmap(folder: Path, stem: str, bits: npt.NDArray[np.bool_]) -> FileRecord:
+    """Write one bit a row, little-endian within a byte, named by content."""
+    return save_blob(folder, stem, "bitmap", np.packbits(bits, bitorder="little").tobytes())
+
+
+def save_blob(folder: Path, stem: str, suffix: str, data: bytes) -> FileRecord:
+    staging = folder / f"{stem}.staging"
+    write_bytes(staging, data)
+    record = FileRecord.of(staging)
+    name = f"{stem}-{record.sha256[:8]}.{suffix}"
+    staging.rename(folder / name)
+    return FileRecord(name, record.bytes, record.sha256)
+
+
+def load_bitmap(folder: Path, record: FileRecord, rows: int) -> npt.NDArray[np.bool_]:
+    """(rows,) bits; rows past the end of the file are False."""
+    packed = np.fromfile(folder / record.name, dtype=np.uint8)
+    bits = np.unpackbits(packed, bitorder="little")[:rows].astype(bool)
+    return np.pad(bits, (0, rows - len(bits)))
+
+
+def chunk_snapshot(folder: Path, value: dict[str, Any]) -> FileRecord:
+    """Keep the chunk manifest that a generation was made from."""
+    data = json.dumps(value, sort_keys=True).encode()
+    return save_blob(folder, "chunks", "json", data)

@@ -1,0 +1,289 @@
+"""Choose nprobe, and the number of candidates, by recall measured against exact search.
+
+The neighbours of a query lie in lists. At which place each of these lists stands among the
+query's own is one matrix product, and tells the recall of every nprobe at once, but for what the
+codes lose. So a search is only run to confirm the choice.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from retro_cli.events import SILENT, Progress
+from retro_cli.index.exact import exact_search, faiss_threads
+from retro_cli.index.plan import TUNED_K
+from retro_cli.index.search import Searcher
+from retro_cli.index.train import sample_ids
+from retro_cli.index.vectors import Bits, Floats, Ids, Vectors, embedded
+
+QUERIES = 1000
+TIMED_QUERIES = 200
+COPIES = 64  # a query with more exact copies than this has no neighbours worth the name
+MOST_CANDIDATES = 1600
+WORTH_MORE_CANDIDATES = 0.2  # of the misses that the target allows, when codes cause them
+STEP = 1.1
+NORMAL_95 = 1.959964
+
+Curve = list[tuple[int, float, float]]
+Shares = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """Recall@k of the chosen ``nprobe`` and ``candidates``, 95 % interval over queries.
+
+    ``curve`` has (nprobe, recall, milliseconds a query in a batch) for some other choices;
+    latencies are those of one query at a time on one thread.
+    """
+
+    nprobe: int
+    candidates: int
+    recall: float
+    low: float
+    high: float
+    queries: int
+    target: float
+    met: bool
+    curve: Curve
+    latency_ms_p50: float
+    latency_ms_p95: float
+    text_recall: float | None = None
+    text_queries: int = 0
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Held-out queries with what an exact search finds: (q, k) ids and scores, -1 for none.
+
+    ``barred`` (q, ?) holds each query's own row and its exact copies, -1 for none; neither the
+    truth nor a result counts them.
+    """
+
+    queries: Floats
+    ids: Ids
+    scores: Floats
+    barred: Ids
+
+    def recall(self, ids: Ids, scores: Floats) -> Shares:
+        """(q,) share of the truth that a result reaches. A row as near as the last one counts."""
+        own = (ids[:, :, None] == self.barred[:, None, :]).any(axis=2) | (ids < 0)
+        wanted = (self.ids >= 0).sum(axis=1)
+        last = np.where(self.ids >= 0, self.scores, np.inf).min(axis=1)
+        reached = (~own & (scores >= last[:, None])).sum(axis=1)
+        shares: Shares = np.minimum(reached, wanted) / wanted
+        return shares
+
+
+def tune(
+    searcher: Searcher,
+    vectors: Vectors,
+    live: Bits,
+    *,
+    target: float = 0.95,
+    k: int = TUNED_K,
+    queries: int = QUERIES,
+    seed: int = 0,
+    threads: int = 0,
+    progress: Progress = SILENT,
+    text_queries: Floats | None = None,
+) -> TuneResult:
+    """The smallest nprobe (to a tenth) whose interval of recall@k has its lower end at ``target``.
+
+    Queries are random live rows of the database. live: bool by id, the rows that ``searcher``
+    may return. text_queries: (t, dim) float32 unit rows, measured besides at what was chosen.
+    """
+    progress.started("tuning", None, "queries")
+    truth = database_truth(vectors, live, k, queries, seed, threads)
+    bench = _Bench(searcher, truth, threads)
+    nprobe, candidates = _choose(bench, vectors, target)
+    recall, low, high = interval(bench.shares(nprobe, candidates))
+    if bench.exhaustive(nprobe, candidates):
+        low = high = recall  # nothing was left to chance
+    p50, p95 = _latency(searcher, truth, k, nprobe, candidates)
+    text_recall, texts = None, 0
+    if text_queries is not None:
+        text = _Bench(searcher, text_truth(vectors, live, text_queries, k, threads), threads)
+        texts = len(text.truth.queries)
+        text_recall = float(text.shares(nprobe, candidates).mean()) if texts else None
+    progress.finished("tuning", f"nprobe {nprobe}: recall@{k} {recall:.3f} ({low:.3f}-{high:.3f})")
+    return TuneResult(
+        nprobe=nprobe,
+        candidates=candidates,
+        recall=recall,
+        low=low,
+        high=high,
+        queries=len(truth.queries),
+        target=target,
+        met=low >= target,
+        curve=bench.curve(nprobe, candidates),
+        latency_ms_p50=p50,
+        latency_ms_p95=p95,
+        text_recall=text_recall,
+        text_queries=texts,
+    )
+
+
+def database_truth(
+    vectors: Vectors, live: Bits, k: int, count: int, seed: int, threads: int = 0
+) -> Truth:
+    """``count`` random live rows as queries, without those that have only copies near them."""
+    own = sample_ids(live[: vectors.total], count, seed)
+    queries = vectors.gather(own)
+    own, queries = own[embedded(queries)], queries[embedded(queries)]
+    ids, scores = exact_search(vectors, queries, k + COPIES, live, threads=threads)
+    # A copy scores as the query itself does, to the bit: only such rows need comparing.
+    itself = np.einsum("qcd,qd->qc", queries[:, None, :], queries)
+    copy = (scores == itself) & (ids >= 0)
+    copy[copy] = (vectors.gather(ids[copy]) == queries[np.nonzero(copy)[0]]).all(axis=1)
+    copy |= ids == own[:, None]
+    order = np.argsort(copy | (ids < 0), axis=1, kind="stable")[:, :k]
+    truth_ids = np.take_along_axis(np.where(copy, -1, ids), order, axis=1)
+    truth_scores = np.take_along_axis(scores, order, axis=1)
+    barred = -np.sort(-np.where(copy, ids, -1), axis=1)  # descending: the copies come first
+    barred = barred[:, : int(copy.sum(axis=1).max(initial=0))]
+    return _with_neighbours(Truth(queries, truth_ids, truth_scores, barred))
+
+
+def text_truth(vectors: Vectors, live: Bits, queries: Floats, k: int, threads: int = 0) -> Truth:
+    """The truth for (t, dim) queries that are not rows of the database."""
+    queries = queries[embedded(queries)]
+    ids, scores = exact_search(vectors, queries, k, live, threads=threads)
+    return _with_neighbours(Truth(queries, ids, scores, ids[:, :0]))
+
+
+def _with_neighbours(truth: Truth) -> Truth:
+    kept = (truth.ids >= 0).any(axis=1)
+    return Truth(truth.queries[kept], truth.ids[kept], truth.scores[kept], truth.barred[kept])
+
+
+def interval(shares: Shares) -> tuple[float, float, float]:
+    """Mean of (q,) shares in [0, 1] with its 95 % interval: Wilson's (1927), for the number of
+    independent trials that would vary as much as the shares do, at least one a query.
+    """
+    count = len(shares)
+    mean = float(shares.mean()) if count else 1.0
+    trials = float(count)
+    spread = float(shares.var(ddof=1)) if count > 1 else 0.0
+    if spread > 0:
+        trials = max(trials, count * mean * (1 - mean) / spread)
+    if not trials:
+        return mean, 0.0, 1.0
+    z = NORMAL_95**2 / trials
+    middle = (mean + z / 2) / (1 + z)
+    half = math.sqrt(z * mean * (1 - mean) + z * z / 4) / (1 + z)
+    return mean, max(0.0, middle - half), min(1.0, middle + half)
+
+
+class _Bench:
+    """Measures one searcher against one truth, each choice once."""
+
+    def __init__(self, searcher: Searcher, truth: Truth, threads: int) -> None:
+        self.searcher, self.truth, self.threads = searcher, truth, threads
+        self._measured: dict[tuple[int, int], tuple[Shares, float]] = {}
+
+    def shares(self, nprobe: int, candidates: int) -> Shares:
+        """(q,) recall of each query."""
+        return self._measure(nprobe, candidates)[0]
+
+    def exhaustive(self, nprobe: int, candidates: int) -> bool:
+        searcher = self.searcher
+        return nprobe >= searcher.nlist and (searcher.exact_codes or candidates >= searcher.rows)
+
+    def curve(self, nprobe: int, candidates: int) -> Curve:
+        """The choice and what less or more probing would give."""
+        tried = {made for made, chosen in self._measured if chosen == candidates}
+        tried |= {max(1, nprobe // 2), min(self.searcher.nlist, 2 * nprobe)}
+        points = []
+        for number in sorted(tried):
+            shares, milliseconds = self._measure(number, candidates)
+            points.append((number, interval(shares)[0], milliseconds))
+        return points
+
+    def _measure(self, nprobe: int, candidates: int) -> tuple[Shares, float]:
+        choice = (nprobe, candidates)
+        if choice not in self._measured:
+            truth = self.truth
+            began = time.perf_counter()
+            found = self.searcher.search(
+                truth.queries,
+                truth.ids.shape[1] + truth.barred.shape[1],
+                nprobe=nprobe,
+                candidates=candidates,
+                threads=self.threads,
+            )
+            seconds = time.perf_counter() - began
+            milliseconds = 1000 * seconds / max(1, len(truth.queries))
+            self._measured[choice] = truth.recall(found.ids, found.scores), milliseconds
+        return self._measured[choice]
+
+
+def _choose(bench: _Bench, vectors: Vectors, target: float) -> tuple[int, int]:
+    """nprobe and candidates. More candidates make up for coarse codes, more lists for the rest."""
+    searcher = bench.searcher
+    with faiss_threads(bench.threads):
+        places = list_places(searcher, vectors, bench.truth)
+    candidates = searcher.candidates
+    nprobe = _smallest(lambda n: interval(_reached(places, n))[1] >= target, searcher.nlist)
+    while (low := interval(bench.shares(nprobe, candidates))[1]) < target:
+        reachable = _reached(places, nprobe).mean()
+        lost_to_codes = reachable - bench.shares(nprobe, candidates).mean()
+        everywhere = nprobe >= searcher.nlist
+        if candidates < min(MOST_CANDIDATES, searcher.rows) and (
+            everywhere or lost_to_codes > (1 - target) * WORTH_MORE_CANDIDATES
+        ):
+            candidates *= 2
+        elif everywhere:
+            break
+        else:
+            nprobe = _more(places, nprobe, reachable + target - low, searcher.nlist)
+    return nprobe, candidates
+
+
+def list_places(searcher: Searcher, vectors: Vectors, truth: Truth) -> npt.NDArray[np.float64]:
+    """(q, k) how many lists a query visits before that of each true neighbour, nan for none."""
+    known = truth.ids >= 0
+    homes = np.zeros(truth.ids.shape, dtype=np.int64)
+    if known.any():
+        homes[known] = searcher.coarse(vectors.gather(truth.ids[known]), 1)[0][:, 0]
+    places = np.full(truth.ids.shape, np.nan)
+    for row, query in enumerate(truth.queries):
+        products = searcher.coarse(query[None], searcher.nlist)[1][0]
+        before = (products > products[homes[row], None]).sum(axis=1)
+        places[row, known[row]] = before[known[row]]
+    return places
+
+
+def _reached(places: npt.NDArray[np.float64], nprobe: int) -> Shares:
+    shares: Shares = (places < nprobe).sum(axis=1) / (places >= 0).sum(axis=1)
+    return shares
+
+
+def _more(places: npt.NDArray[np.float64], nprobe: int, wanted: float, nlist: int) -> int:
+    """A larger nprobe, as far as ``wanted`` seems to need but in steps of a tenth to twice."""
+    likely = _smallest(lambda n: bool(_reached(places, n).mean() >= wanted), nlist)
+    return min(nlist, max(nprobe + 1, int(nprobe * STEP), min(likely, 2 * nprobe)))
+
+
+def _smallest(enough: Callable[[int], bool], nlist: int) -> int:
+    """The smallest nprobe that is ``enough``, by bisection; ``nlist`` if none is."""
+    return bisect.bisect_left(range(1, nlist), True, key=enough) + 1
+
+
+def _latency(
+    searcher: Searcher, truth: Truth, k: int, nprobe: int, candidates: int
+) -> tuple[float, float]:
+    """Median and 95th percentile, in milliseconds, of one query at a time on one thread."""
+    times = [0.0]
+    for query in truth.queries[:TIMED_QUERIES]:
+        began = time.perf_counter()
+        searcher.search(query[None], k, nprobe=nprobe, candidates=candidates, threads=1)
+        times.append(1000 * (time.perf_counter() - began))
+    timed = times[1:] or times
+    return float(np.percentile(timed, 50)), float(np.percentile(timed, 95))

@@ -1,0 +1,168 @@
+"""The three writing stages as plain calls: settings, lock, stage. The command line calls these."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from retro_cli.chunks.report import ChunkReport
+from retro_cli.chunks.stage import PART_BYTES, ChunkJob
+from retro_cli.chunks.stage import chunk as chunk_stage
+from retro_cli.config import Settings, load_settings, save_settings
+from retro_cli.corpus import InputFile, list_inputs
+from retro_cli.embeddings.resolve import ResolvedEncoder, resolve, tokenizer_path
+from retro_cli.embeddings.stage import EmbedJob, EmbedReport
+from retro_cli.embeddings.stage import embed as embed_stage
+from retro_cli.engine.local import cores
+from retro_cli.errors import ConfigError, InputNotFound, RetroError
+from retro_cli.events import SILENT, Progress
+from retro_cli.index.stage import IndexJob, IndexReport
+from retro_cli.index.stage import index as index_stage
+from retro_cli.index.texts import span_queries
+from retro_cli.store.atomic import disk_errors
+from retro_cli.store.layout import SETTINGS_FILE, Layout
+from retro_cli.store.lock import writer_lock
+from retro_cli.store.sweep import sweep_unreferenced
+
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class ChunkOptions:
+    """How to run the chunk stage; what shapes its result is in Settings."""
+
+    workers: int = 0
+    prune: bool = False
+    part_bytes: int = PART_BYTES
+    allow_download: bool = False
+
+
+def chunk(
+    layout: Layout,
+    specs: Sequence[str],
+    overrides: dict[str, Any] | None = None,
+    options: ChunkOptions | None = None,
+    *,
+    stdin: BinaryIO | None = None,
+    progress: Progress = SILENT,
+) -> ChunkReport:
+    """Create or update the chunks of a database from files, folders, globs, URLs or ``-``.
+
+    ``overrides`` are settings that the user named now; None means as before, or the default.
+    """
+    options = options or ChunkOptions()
+    settings = settings_for(layout, overrides or {})
+    listed = list_inputs([spec for spec in specs if spec != STDIN]) if set(specs) != {STDIN} else []
+    tokenizer = find_tokenizer(settings, options.allow_download)
+    with disk_errors(layout.root):
+        _make_root(layout)
+    with disk_errors(layout.root), writer_lock(layout.root, "chunk"):
+        if STDIN in specs:
+            listed = sorted([*listed, _spool(layout, stdin)], key=lambda file: file.uri)
+        save_settings(layout, settings)
+        job = ChunkJob(
+            folder=layout.chunks,
+            settings=settings,
+            tokenizer=tokenizer,
+            specs=specs,
+            inputs=listed,
+            workers=options.workers or cores(),
+            prune=options.prune,
+            part_bytes=options.part_bytes,
+        )
+        report = chunk_stage(job, progress)
+        _spool_path(layout).unlink(missing_ok=True)
+        return report
+
+
+def embed(
+    layout: Layout,
+    overrides: dict[str, Any] | None = None,
+    *,
+    device: str = "auto",
+    workers: int = 1,
+    threads: int = 0,
+    allow_download: bool = False,
+    progress: Progress = SILENT,
+) -> EmbedReport:
+    """Create or update the vectors of a database."""
+    settings = settings_for(layout, overrides or {})
+    layout.require()
+    resolved = resolve(settings.encoder, allow_download=allow_download)
+    with disk_errors(layout.root), writer_lock(layout.root, "embed"):
+        save_settings(layout, settings)
+        job = EmbedJob(layout, resolved, settings.precision, device, workers, threads)
+        return embed_stage(job, progress)
+
+
+def index(layout: Layout, job: IndexJob, *, progress: Progress = SILENT) -> IndexReport:
+    """Build or update the index of a database, then remove files that nothing refers to."""
+    layout.require()
+    with disk_errors(layout.root), writer_lock(layout.root, "index"):
+        if job.text_queries is None:
+            job = replace(job, text_queries=span_queries)
+        report = index_stage(job, progress)
+        sweep_unreferenced(layout)
+        return report
+
+
+def settings_for(layout: Layout, overrides: dict[str, Any]) -> Settings:
+    """What was saved (or the defaults), with what the user named now."""
+    saved = load_settings(layout) if layout.exists() else Settings()
+    return saved.changed(**overrides)
+
+
+def find_tokenizer(settings: Settings, allow_download: bool = False) -> Path:
+    """The tokenizer.json to chunk with: a path, or the one of an encoder by name."""
+    name = settings.tokenizer_name
+    if settings.tokenizer and Path(name).exists():
+        return Path(name)
+    try:
+        resolved: ResolvedEncoder = resolve(name, allow_download=allow_download)
+    except RetroError as error:
+        if not settings.tokenizer:
+            raise
+        raise ConfigError(
+            f"no tokenizer '{name}': neither a file or folder nor a known encoder", error.hint
+        ) from error
+    return tokenizer_path(resolved)
+
+
+def _make_root(layout: Layout) -> None:
+    if layout.root.exists() and not layout.root.is_dir():
+        raise ConfigError(f"{layout.root} is a file", "name a folder with --db")
+    if layout.root.is_dir() and not layout.exists():
+        ours = (".", SETTINGS_FILE)  # also what a run leaves that was killed in its first moments
+        others = [path.name for path in layout.root.iterdir() if not path.name.startswith(ours)]
+        if others:
+            raise ConfigError(
+                f"{layout.root} is not empty and not a retrieval database (it has {others[0]})",
+                "name a new folder with --db",
+            )
+    layout.root.mkdir(parents=True, exist_ok=True)
+
+
+def _spool_path(layout: Layout) -> Path:
+    return layout.root / ".stdin"
+
+
+def _spool(layout: Layout, stream: BinaryIO | None) -> InputFile:
+    """Copy standard input to a file: it is read twice. Its content stands in for its time."""
+    if stream is None:
+        raise InputNotFound("there is no standard input to read", "pipe something in")
+    path = _spool_path(layout)
+    with path.open("wb") as file:
+        shutil.copyfileobj(stream, file, 1 << 20)
+    if not path.stat().st_size:
+        path.unlink()
+        raise InputNotFound("standard input is empty", "pipe something in")
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    marker = int.from_bytes(digest.digest()[:7], "little")
+    return InputFile("stdin", str(path), path.stat().st_size, marker)

@@ -1,0 +1,1 @@
+"""Query -> nearest chunks, their continuations and their sources."""

@@ -1,0 +1,215 @@
+"""Search an open generation: vectors in, chunks with their continuations and sources out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retro_cli.chunks.dedup import Aliases
+from retro_cli.chunks.live import own_live
+from retro_cli.chunks.manifest import ChunkManifest
+from retro_cli.chunks.rows import Chunk, ChunkRows
+from retro_cli.errors import EncoderMismatch, UsageError
+from retro_cli.index.generation import Generation, load_bitmap, require_generation
+from retro_cli.index.search import Searcher
+from retro_cli.index.vectors import VectorPart, Vectors
+from retro_cli.query.select import Selection, matching_rows
+from retro_cli.query.where import Condition
+from retro_cli.store.atomic import read_json
+from retro_cli.store.layout import Layout
+
+Floats = npt.NDArray[np.float32]
+Bits = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One result. ``score`` is the cosine; ``also`` are other documents with the same text."""
+
+    rank: int
+    score: float
+    chunk: int
+    document: str
+    source: str
+    title: str
+    text: str
+    continuation: str
+    start: int
+    end: int
+    position: int
+    also: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        value = asdict(self)
+        value["also"] = [{"document": d, "source": s} for d, s in self.also]
+        return value
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The hits of one query, and how they were found."""
+
+    hits: tuple[Hit, ...]
+    explanation: dict[str, Any]
+
+
+class Retriever:
+    """A generation opened for search. Immutable: a newer generation needs a new Retriever."""
+
+    def __init__(self, layout: Layout) -> None:
+        layout.require()
+        self.layout = layout
+        self.generation: Generation = require_generation(layout.index)
+        snapshot = read_json(layout.index / self.generation.chunks.name)
+        self.manifest = ChunkManifest.from_json(snapshot)
+        self.aliases = Aliases.load(layout.chunks, self.manifest.aliases)
+        self.rows = ChunkRows(layout.chunks, self.manifest.parts)
+        self._own: Bits | None = None
+        self.vectors = Vectors(self._vector_parts(), self.generation.encoder.dim)
+        dead = np.fromfile(layout.index / self.generation.dead.name, dtype=np.uint8)
+        self._searcher = Searcher(
+            [layout.index / segment.file.name for segment in self.generation.segments],
+            self.vectors,
+            dead,
+            self.generation.nprobe,
+            self.generation.candidates,
+        )
+
+    def _vector_parts(self) -> list[VectorPart]:
+        return [
+            VectorPart(
+                str(self.layout.embeddings / self.generation.vectors[part.name]),
+                part.base,
+                part.rows,
+            )
+            for part in self.manifest.parts
+            if part.name in self.generation.vectors
+        ]
+
+    @property
+    def own(self) -> Bits:
+        if self._own is None:
+            self._own = own_live(self.manifest)
+        return self._own
+
+    def live(self) -> Bits:
+        """(next_id,) the rows that a search may return."""
+        total = self.manifest.next_id
+        folder, generation = self.layout.index, self.generation
+        indexed = load_bitmap(folder, generation.indexed, total)
+        return indexed & ~load_bitmap(folder, generation.dead, total)
+
+    def check_encoder(self, fingerprint: str, name: str) -> None:
+        """Raises EncoderMismatch unless queries are encoded as the chunks were."""
+        built_with = self.generation.encoder
+        if fingerprint != built_with.fingerprint():
+            raise EncoderMismatch(
+                f"the index was made with {built_with.name}, and {name} has other weights "
+                "or settings",
+                "query with the same encoder, or embed and index again with this one",
+            )
+
+    def select(self, sources: Sequence[str], conditions: Sequence[Condition]) -> Selection | None:
+        """The rows that a condition lets through, or None when there is none."""
+        if not sources and not conditions:
+            return None
+        return matching_rows(
+            self.layout.chunks, self.manifest, self.aliases, self.own, sources, conditions
+        )
+
+    def search(
+        self,
+        queries: Floats,
+        k: int,
+        *,
+        selection: Selection | None = None,
+        level: str = "chunk",
+        nprobe: int | None = None,
+    ) -> list[Answer]:
+        """The ``k`` nearest chunks (or documents, by their best chunk) of each query.
+
+        queries: (n, dim) float32 unit rows. Fewer than ``k`` hits come back only if fewer
+        chunks (documents) are alive and allowed.
+        """
+        dim = self.generation.encoder.dim
+        if queries.ndim != 2 or queries.shape[1] != dim:
+            raise EncoderMismatch(
+                f"query vectors of shape {queries.shape}, the index has {dim} dimensions",
+                "encode the queries with the encoder that retro status names",
+            )
+        if k < 1:
+            raise UsageError(f"-k {k}", "ask for at least one result")
+        fetch = k
+        allowed = None if selection is None else selection.search
+        while True:
+            found = self._searcher.search(queries, fetch, allowed=allowed, nprobe=nprobe)
+            answers = [
+                self._answer(ids, scores, k, level, selection)
+                for ids, scores in zip(found.ids, found.scores, strict=True)
+            ]
+            exhausted = fetch >= self.generation.rows
+            if level == "chunk" or exhausted or all(len(a.hits) >= k for a in answers):
+                return [
+                    Answer(answer.hits, {**answer.explanation, **found.stats}) for answer in answers
+                ]
+            fetch = min(4 * fetch, self.generation.rows)
+
+    def _answer(
+        self,
+        ids: npt.NDArray[np.int64],
+        scores: Floats,
+        k: int,
+        level: str,
+        selection: Selection | None,
+    ) -> Answer:
+        found = [(int(i), float(s)) for i, s in zip(ids, scores, strict=True) if i >= 0]
+        shown = [self._living(chunk_id, selection) for chunk_id, _ in found]
+        chunks = self.rows.get([members[0] for members in shown])
+        picked = list(range(len(found)))
+        if level == "doc":
+            best: dict[str, int] = {}
+            for index, chunk in enumerate(chunks):
+                best.setdefault(chunk.document, index)
+            picked = list(best.values())
+        picked = picked[:k]
+        following = [chunks[index].id + 1 for index in picked if chunks[index].has_next]
+        texts = {chunk.id: chunk.text for chunk in self.rows.get(following)}
+        hits = tuple(
+            self._hit(rank, found[index][1], chunks[index], shown[index][1:], texts)
+            for rank, index in enumerate(picked, 1)
+        )
+        return Answer(hits, {})
+
+    def _hit(
+        self, rank: int, score: float, chunk: Chunk, others: list[int], texts: dict[int, str]
+    ) -> Hit:
+        also = tuple((other.document, other.source) for other in self.rows.get(others))
+        return Hit(
+            rank=rank,
+            score=score,
+            chunk=chunk.id,
+            document=chunk.document,
+            source=chunk.source,
+            title=chunk.title,
+            text=chunk.text,
+            continuation=texts.get(chunk.id + 1, ""),
+            start=chunk.start,
+            end=chunk.end,
+            position=chunk.position,
+            also=also,
+        )
+
+    def _living(self, canonical: int, selection: Selection | None) -> list[int]:
+        """The live, selected rows that a search result stands for, itself first if it is one."""
+        if not len(self.aliases.member):
+            return [canonical]
+        rows = [canonical, *self.aliases.members_of(canonical)]
+        return [row for row in rows if (self.own if selection is None else selection.own)[row]]
+
+    def close(self) -> None:
+        self._searcher.close()
+        self.rows.close()

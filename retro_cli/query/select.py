@@ -1,0 +1,102 @@
+"""Turn a condition on documents into the rows that may be returned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from retro_cli.chunks.dedup import Aliases
+from retro_cli.chunks.manifest import ChunkManifest
+from retro_cli.errors import UsageError
+from retro_cli.query.where import Condition
+
+Bits = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows that a condition lets through.
+
+    own:    (next_id,) rows whose own live document matches
+    search: the same, with the row that stands for a merged row in its place too
+    """
+
+    own: Bits
+    search: Bits
+
+
+@dataclass(frozen=True)
+class SourceCount:
+    """One source with its live documents and chunks."""
+
+    source: str
+    docs: int
+    chunks: int
+
+
+def matching_rows(
+    folder: Path,
+    manifest: ChunkManifest,
+    aliases: Aliases,
+    own: Bits,
+    sources: Sequence[str],
+    conditions: Sequence[Condition],
+) -> Selection:
+    """The rows whose document matches any source glob and every condition.
+
+    Raises UsageError if no source matches a glob, naming near ones.
+    """
+    mine = np.zeros(manifest.next_id, dtype=bool)
+    seen: set[str] = set()
+    for part in manifest.parts:
+        columns = ["source", "first", "chunks"]
+        if conditions:
+            columns += ["document", "title", "metadata"]
+        documents = pq.read_table(folder / part.docs_file, columns=columns).to_pylist()
+        for document in documents:
+            seen.add(document["source"])
+            if _matches(document, sources, conditions):
+                first = part.base + document["first"]
+                mine[first : first + document["chunks"]] = True
+    for glob in sources:
+        if not any(fnmatchcase(source, glob) for source in seen):
+            near = get_close_matches(glob, sorted(seen), n=3, cutoff=0.4)
+            hint = f"near: {', '.join(near)}" if near else "retro sources lists them"
+            raise UsageError(f"no source matches '{glob}'", hint)
+    mine &= own
+    search = mine.copy()
+    search[aliases.canonical[mine[aliases.member]]] = True
+    return Selection(mine, search)
+
+
+def _matches(
+    document: dict[str, Any], sources: Sequence[str], conditions: Sequence[Condition]
+) -> bool:
+    if sources and not any(fnmatchcase(document["source"], glob) for glob in sources):
+        return False
+    return all(condition.matches(document) for condition in conditions)
+
+
+def count_sources(folder: Path, manifest: ChunkManifest) -> list[SourceCount]:
+    """Live documents and chunks of each source, the largest first."""
+    docs: dict[str, int] = {}
+    chunks: dict[str, int] = {}
+    for part in manifest.parts:
+        table = pq.read_table(folder / part.docs_file, columns=["source", "chunks"])
+        alive = np.ones(part.written.docs, dtype=bool)
+        for first, count in part.dead_docs:
+            alive[first : first + count] = False
+        names, counts = table["source"].to_pylist(), table["chunks"].to_pylist()
+        for index in np.flatnonzero(alive):
+            docs[names[index]] = docs.get(names[index], 0) + 1
+            chunks[names[index]] = chunks.get(names[index], 0) + counts[index]
+    found = [SourceCount(name, docs[name], chunks[name]) for name in docs]
+    return sorted(found, key=lambda source: (-source.chunks, source.source))

@@ -1,0 +1,157 @@
+"""What a database holds, what is stale, and why. Reads manifests and file times, writes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from retro_cli.chunks.dedup import Aliases
+from retro_cli.chunks.inputs import load_inputs
+from retro_cli.chunks.live import own_live, searchable
+from retro_cli.chunks.manifest import ChunkManifest, load_manifest
+from retro_cli.config import Settings, load_settings
+from retro_cli.embeddings.manifest import load_manifest as load_embeddings
+from retro_cli.embeddings.stage import wanted_parts
+from retro_cli.index.generation import Generation, current_generation, load_bitmap
+from retro_cli.store.layout import Layout
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: ``state`` is ok, stale or missing; ``why`` and ``todo`` say what to do."""
+
+    name: str
+    state: str
+    facts: dict[str, Any]
+    why: str = ""
+    todo: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    settings: Settings
+    stages: tuple[Stage, ...]
+    bytes: int
+
+    @property
+    def work_waiting(self) -> bool:
+        return any(stage.state != "ok" for stage in self.stages)
+
+
+def status(layout: Layout) -> Status:
+    """Raises NotBuiltYet if there is no database, IntegrityError if a manifest is damaged."""
+    settings = load_settings(layout)
+    chunks = load_manifest(layout.chunks)
+    stages = (_chunks(layout, chunks), _embeddings(layout, chunks), _index(layout, chunks))
+    total = sum(path.stat().st_size for path in layout.root.rglob("*") if path.is_file())
+    return Status(settings, stages, total)
+
+
+def _chunks(layout: Layout, chunks: ChunkManifest | None) -> Stage:
+    if chunks is None:
+        return Stage(
+            "chunks", "missing", {}, "nothing is chunked", f"retro chunk INPUT --db {layout.root}"
+        )
+    facts = {
+        "documents": chunks.live_docs,
+        "chunks": chunks.live_rows,
+        "dead": sum(part.rows for part in chunks.parts) - chunks.live_rows,
+        "parts": len(chunks.parts),
+        "tokens": sum(part.written.tokens for part in chunks.parts),
+        "duplicate_documents": chunks.duplicate_docs,
+        "set_aside": chunks.rejected,
+    }
+    changed, gone = _input_changes(layout, chunks)
+    facts |= {"inputs_changed": changed, "inputs_gone": gone}
+    if changed or gone:
+        why = f"{changed} input files changed and {gone} are gone since they were read"
+        return Stage("chunks", "stale", facts, why, "retro chunk with the same inputs")
+    if (layout.chunks / "journal.jsonl").exists():
+        return Stage("chunks", "stale", facts, "a run was interrupted", "retro chunk again resumes")
+    return Stage("chunks", "ok", facts)
+
+
+def _input_changes(layout: Layout, chunks: ChunkManifest) -> tuple[int, int]:
+    """Local input files whose size or time differ now, and those that are gone."""
+    changed = gone = 0
+    for known in load_inputs(layout.chunks, chunks.inputs).values():
+        if "://" in known.uri or known.uri == "stdin":
+            continue
+        try:
+            now = os.stat(known.uri)
+        except OSError:
+            gone += 1
+            continue
+        changed += (now.st_size, now.st_mtime_ns) != (known.size, known.mtime_ns)
+    return changed, gone
+
+
+def _embeddings(layout: Layout, chunks: ChunkManifest | None) -> Stage:
+    embeddings = load_embeddings(layout.embeddings)
+    todo = f"retro embed {layout.root}"
+    if embeddings is None or chunks is None:
+        return Stage("embeddings", "missing", {}, "nothing is embedded", todo)
+    made_by = f"{embeddings.encoder.fingerprint()} {embeddings.precision}"
+    aliases = Aliases.load(layout.chunks, chunks.aliases)
+    wanted = wanted_parts(chunks, aliases, made_by)
+    have = [
+        want
+        for want in wanted
+        if (part := embeddings.parts.get(want.part.name)) and part.fingerprint == want.fingerprint
+    ]
+    facts = {
+        "vectors": sum(want.part.rows - len(want.skipped) for want in have),
+        "encoder": embeddings.encoder.name,
+        "dimensions": embeddings.encoder.dim,
+        "precision": embeddings.precision,
+        "fingerprint": embeddings.encoder.fingerprint(),
+    }
+    missing = sum(want.part.rows for want in wanted) - sum(want.part.rows for want in have)
+    if missing:
+        return Stage("embeddings", "stale", facts, f"{missing:,} chunks have no vector", todo)
+    if (layout.embeddings / "journal.jsonl").exists():
+        return Stage("embeddings", "stale", facts, "a run was interrupted", todo)
+    return Stage("embeddings", "ok", facts)
+
+
+def _index(layout: Layout, chunks: ChunkManifest | None) -> Stage:
+    generation = current_generation(layout.index)
+    todo = f"retro index {layout.root}"
+    if generation is None or chunks is None:
+        return Stage("index", "missing", {}, "nothing is indexed", todo)
+    facts = index_facts(layout, generation)
+    total = max(chunks.next_id, 1)
+    live = searchable(own_live(chunks), Aliases.load(layout.chunks, chunks.aliases))
+    indexed = load_bitmap(layout.index, generation.indexed, total)[: len(live)]
+    dead = load_bitmap(layout.index, generation.dead, total)[: len(live)]
+    new, old = int((live & ~indexed).sum()), int((indexed & ~dead & ~live).sum())
+    if new or old:
+        why = f"{new:,} chunks are not in it, {old:,} that are gone still answer"
+        return Stage("index", "stale", facts, why, todo)
+    if json.dumps(chunks.to_json(), sort_keys=True) != json.dumps(
+        _snapshot(layout, generation), sort_keys=True
+    ):
+        return Stage("index", "stale", facts, "the chunks were committed again since", todo)
+    return Stage("index", "ok", facts)
+
+
+def _snapshot(layout: Layout, generation: Generation) -> Any:
+    return json.loads((layout.index / generation.chunks.name).read_bytes())
+
+
+def index_facts(layout: Layout, generation: Generation) -> dict[str, Any]:
+    quality = generation.quality
+    return {
+        "generation": generation.number,
+        "rows": generation.rows,
+        "factory": generation.plan.factory,
+        "segments": len(generation.segments),
+        "bytes": sum(segment.file.bytes for segment in generation.segments),
+        "nprobe": generation.nprobe,
+        "recall_at_10": round(quality.recall, 4),
+        "recall_interval": [round(quality.low, 4), round(quality.high, 4)],
+        "recall_target": quality.target,
+        "recall_measured_at_rows": quality.rows,
+    }

@@ -1,0 +1,38 @@
+"""Killed at every write, or out of disk at every write: a rerun ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers import write_jsonl
+
+DRIVER = Path(__file__).parent / "kill_driver.py"
+
+
+@pytest.mark.parametrize("how", ["kill", "full"])
+@pytest.mark.parametrize(("stage", "least"), [("chunk", 20), ("embed", 10), ("index", 12)])
+def test_a_rerun_after_any_interruption_is_byte_equal(tmp_path, static_encoder, stage, least, how):
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for number in range(3):
+        (corpus / f"{number}.txt").write_text(f"the ferry number {number} left. " * 12)
+    lines = [{"id": f"r{n}", "text": f"the keeper and boat {n}"} for n in range(20)]
+    path = write_jsonl(corpus / "r.jsonl", lines)
+    with path.open("a") as file:
+        file.write('{"broken\n')
+    done = subprocess.run(
+        [sys.executable, DRIVER, stage, corpus, static_encoder, tmp_path / "work", how],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["interruptions"] >= least
+    assert found["failed"] == []
+    assert found["different"] == []
