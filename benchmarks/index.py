@@ -37,6 +37,7 @@ from rows import MEGABYTES
 K = 10
 QUERIES = 1000
 AUTOFAISS = "autofaiss==2.18.0"
+OLDER = ("numpy==1.26.4", "pyarrow==19.0.1")  # autofaiss wants numpy 1, newer pyarrow numpy 2
 MEMORY = "16G"
 EQUAL = 0.005  # of recall
 SCRIPT = Path(__file__).parent / "baselines" / "autofaiss_build.py"
@@ -114,7 +115,7 @@ def _autofaiss_python(context: Context) -> Path:
     if not ready.exists():
         say(f"installing {AUTOFAISS}")
         run([sys.executable, "-m", "venv", "--clear", home])
-        wanted = [AUTOFAISS, f"faiss-cpu=={version('faiss-cpu')}"]
+        wanted = [AUTOFAISS, *OLDER, f"faiss-cpu=={version('faiss-cpu')}"]
         run([python, "-m", "pip", "install", "--quiet", *wanted])
         ready.touch()
     return python

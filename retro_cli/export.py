@@ -75,7 +75,8 @@ def _stored(layout: Layout, part: Part, embeddings: EmbeddingManifest | None) ->
     if part.name not in embeddings.parts:
         raise NotBuiltYet(f"{part.name} has no vectors yet", f"run: retro embed {layout.root}")
     file = embeddings.parts[part.name].file.name
-    return np.load(layout.embeddings / file, mmap_mode="r", allow_pickle=False)
+    stored: np.ndarray = np.load(layout.embeddings / file, mmap_mode="r", allow_pickle=False)
+    return stored
 
 
 def _to_parquet(

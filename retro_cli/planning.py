@@ -94,9 +94,7 @@ def _tokenise_rate(tokenizer: Path, size: int) -> float:
     return 0.5 * len(text) / (time.monotonic() - begun) * cores()
 
 
-def _embed_rate(
-    encoder: ResolvedEncoder, tokenizer: Path, precision: str, size: int
-) -> float:
+def _embed_rate(encoder: ResolvedEncoder, tokenizer: Path, precision: str, size: int) -> float:
     """Chunks a second in bulk, from about a second of encoding."""
     model = load_encoder(encoder, purpose="bulk", precision=precision, device="auto")
     random = np.random.default_rng(0)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
-from helpers import byte_bpe, wordpiece, write_jsonl
+from helpers import Result, byte_bpe, wordpiece, write_jsonl
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -68,3 +69,33 @@ def archive(tmp_path) -> Path:
     ]  # fmt: skip
     write_jsonl(root / "posts.jsonl", posts)
     return root
+
+
+@pytest.fixture
+def retro(capfd, monkeypatch, tmp_path):
+    """Run ``retro ARGS`` in this process, through the same ``main`` as the installed command."""
+    from retro_cli.cli.app import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: object, stdin: bytes | None = None) -> Result:
+        monkeypatch.setattr(sys, "argv", ["retro", *map(str, args)])
+        if stdin is not None:
+            (tmp_path / "stdin").write_bytes(stdin)
+            monkeypatch.setattr(sys, "stdin", (tmp_path / "stdin").open(encoding="utf-8"))
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        return Result(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture
+def db(retro, archive, static_encoder, tmp_path) -> Path:
+    """The archive, built with the tiny static encoder."""
+    path = tmp_path / "a.db"
+    built = retro("build", archive, "--db", path, "--encoder", static_encoder, "--tokens", 16)
+    assert built.code == 0, built.err
+    return path

@@ -49,7 +49,7 @@ def command(
             console.state.debug = values.pop("debug")
             raise typer.Exit(ending(lambda: function(**values)))
 
-        del run.__wrapped__  # type: ignore[attr-defined]
+        del run.__wrapped__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
         epilog = "Examples:\n\n" + "\n\n".join(f"  $ {example}" for example in examples)

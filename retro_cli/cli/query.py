@@ -141,7 +141,9 @@ def _answers(
     if vectors is not None:
         matrix = _load_vectors(vectors)
         for number, row in enumerate(matrix, 1):
-            answer = retriever.search(row[None], k, selection=selection, level=level, nprobe=nprobe)[0]
+            answer = retriever.search(
+                row[None], k, selection=selection, level=level, nprobe=nprobe
+            )[0]
             yield str(number), "", answer
         return
     asked = [("1", text)] if text is not None else _read_queries(queries or "")
@@ -260,5 +262,5 @@ def sources(db: options.DatabaseArgument) -> None:
         return
     console.line(f"{'documents':>10} {'chunks':>10}  source")
     for item in found:
-        name = render.shortened(console.clean(item.source), max(20, console.width() - 23))
+        name = render.shortened_path(console.clean(item.source), max(20, console.width() - 23))
         console.line(f"{item.docs:>10,} {item.chunks:>10,}  {name}")

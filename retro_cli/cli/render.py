@@ -75,6 +75,11 @@ def shortened(text: str, room: int) -> str:
     return text if len(text) <= room else text[: max(room - 3, 1)] + "..."
 
 
+def shortened_path(path: str, room: int) -> str:
+    """The end of a path is what tells it apart."""
+    return path if len(path) <= room else "..." + path[len(path) - max(room - 3, 1) :]
+
+
 def _row(identity: str, hit: Hit) -> dict[str, Any]:
     return {name: identity if name == "query" else getattr(hit, name) for name in FIELDS}
 
@@ -108,11 +113,11 @@ def _write_hit(hit: Hit, out: TextIO) -> None:
     name = shortened(clean(hit.title or hit.document), width() - len(head))
     out.write(f"{head}{styled(name, '1', out)}\n")
     place = f"  chunk {hit.chunk}, characters {hit.start}-{hit.end}"
-    source = shortened(clean(hit.source), max(12, width() - len(INDENT) - len(place)))
+    source = shortened_path(clean(hit.source), max(12, width() - len(INDENT) - len(place)))
     if len(INDENT + source + place) <= width():
         out.write(INDENT + styled(source, "36", out) + styled(place, "2", out) + "\n")
     else:
-        out.write(INDENT + styled(shortened(clean(hit.source), width() - 4), "36", out) + "\n")
+        out.write(INDENT + styled(shortened_path(clean(hit.source), width() - 4), "36", out) + "\n")
         out.write(INDENT + styled(shortened(place.strip(), width() - 4), "2", out) + "\n")
     paragraph(hit.text, out)
     if hit.continuation:

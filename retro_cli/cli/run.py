@@ -81,7 +81,7 @@ def _chunk_lines(report: ChunkReport, seconds: float, db: Path) -> list[str]:
         ]
     if report.duplicate_docs:
         verb = "merged" if report.merged else "kept (--dedup document merges them)"
-        lines.append(f"chunk: {n(report.duplicate_docs)} exact duplicate documents, {verb}")
+        lines.append(f"chunk: exact duplicate documents: {n(report.duplicate_docs)}, {verb}")
     gone = report.docs_vanished or report.files_missing
     if gone:
         lines.append(
@@ -90,7 +90,7 @@ def _chunk_lines(report: ChunkReport, seconds: float, db: Path) -> list[str]:
         )
     if report.rejected:
         lines.append(
-            f"chunk: set {n(report.rejected)} records aside, the first: {report.first_rejection}"
+            f"chunk: records set aside: {n(report.rejected)}, the first: {report.first_rejection}"
         )
         lines.append(f"chunk: all of them: {db}/chunks/quarantine.jsonl")
     return lines

@@ -77,7 +77,9 @@ def _load(path: Path, ids: npt.NDArray[np.int64]) -> Any:
         try:
             matrix = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise UnreadableInput(f"{path}: {error}", "give a .npy file of shape (n, dim)") from error
+            raise UnreadableInput(
+                f"{path}: {error}", "give a .npy file of shape (n, dim)"
+            ) from error
         if matrix.ndim != 2 or len(matrix) != len(ids):
             raise UnreadableInput(
                 f"{path} has shape {matrix.shape}, but there are {len(ids):,} chunks to embed",
@@ -117,7 +119,7 @@ def _normalised(matrix: Any, path: Path) -> Floats:
             f"{path}: row {row} is zero or holds NaN or infinity ({int(bad.sum())} such rows)",
             "check what made the vectors",
         )
-    return vectors / norms
+    return (vectors / norms).astype(np.float32, copy=False)
 
 
 def _spec(

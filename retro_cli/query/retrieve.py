@@ -13,6 +13,7 @@ from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live
 from retro_cli.chunks.manifest import ChunkManifest
 from retro_cli.chunks.rows import Chunk, ChunkRows
+from retro_cli.config import load_settings
 from retro_cli.errors import EncoderMismatch, UsageError
 from retro_cli.index.generation import Generation, load_bitmap, require_generation
 from retro_cli.index.search import Searcher
@@ -61,7 +62,7 @@ class Retriever:
     """A generation opened for search. Immutable: a newer generation needs a new Retriever."""
 
     def __init__(self, layout: Layout) -> None:
-        layout.require()
+        load_settings(layout)  # refuses what a newer version wrote
         self.layout = layout
         self.generation: Generation = require_generation(layout.index)
         snapshot = read_json(layout.index / self.generation.chunks.name)

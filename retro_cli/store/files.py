@@ -60,7 +60,7 @@ class Verified:
             return f"{record.name} is missing"
         if status.st_size != record.bytes:
             return f"{record.name} has {status.st_size} bytes instead of {record.bytes}"
-        known = [record.sha256, status.st_mtime_ns]
+        known: list[int | str] = [record.sha256, status.st_mtime_ns]
         if not every_byte and self._seen.get(record.name) == known:
             return ""
         if file_sha256(path) != record.sha256:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +22,7 @@ def members(ranges) -> set[int]:
 def test_merged_ranges_hold_the_same_rows_and_are_disjoint(ranges):
     merged = merge_ranges(ranges)
     assert members(merged) == members(ranges)
-    assert all(sum(a) < b[0] for a, b in zip(merged, merged[1:], strict=False))
+    assert all(sum(a) < b[0] for a, b in pairwise(merged))
 
 
 def part(rows: int = 10) -> Part:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,13 +36,13 @@ def test_chunks_cover_the_document_without_gap_or_overlap(counts, size):
     cuts = list(split([words_of(counts)], length_of(counts), size))
     assert cuts[0].start == 0
     assert cuts[-1].end == length_of(counts)
-    assert all(a.end == b.start for a, b in zip(cuts, cuts[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(cuts))
 
 
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=60), st.integers(7, 20))
 def test_packing_is_greedy_so_the_next_word_would_not_have_fitted(counts, size):
     firsts = boundaries(np.array(counts), size)
-    for first, following in zip(firsts, firsts[1:], strict=False):
+    for first, following in pairwise(firsts):
         assert sum(counts[first:following]) <= size < sum(counts[first : following + 1])
 
 

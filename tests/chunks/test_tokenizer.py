@@ -15,10 +15,39 @@ from retro_cli.chunks.tokenizer import ChunkTokenizer, is_wordpiece, window_span
 from retro_cli.errors import ConfigError
 
 ALPHABET = st.sampled_from(
-    list("abz09 .,;'!?-_()[]\n\t")
-    + ["the", "ferry ", "harbours", "é", "É", "ß", "İ", "—", "’", "“", "…", "中", "文", "한"]
-    + ["\u0301", "\u200b", "\x00", "\x1f", "\x7f", "\u00a0", "\u2028", "\ufffd", "😀", "ﬁ"]
-    + ["[SEP]", "[CLS", "[MASK]", "##s", "\r\n", "x" * 101]
+    [
+        *list("abz09 .,;'!?-_()[]\n\t"),
+        "the",
+        "ferry ",
+        "harbours",
+        "é",
+        "É",
+        "ß",
+        "İ",
+        "—",
+        "’",
+        "“",
+        "…",
+        "中",
+        "文",
+        "한",
+        "́",
+        "\u200b",
+        "\x00",
+        "\x1f",
+        "\x7f",
+        "\xa0",
+        "\u2028",
+        "�",
+        "😀",
+        "ﬁ",
+        "[SEP]",
+        "[CLS",
+        "[MASK]",
+        "##s",
+        "\r\n",
+        "x" * 101,
+    ]
 )
 TEXTS = st.lists(ALPHABET, max_size=60).map("".join)
 

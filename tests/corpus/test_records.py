@@ -252,4 +252,4 @@ def test_a_bad_pair_in_utf16_loses_what_follows_and_says_where(tmp_path):
 
 def test_declared_utf16_without_a_mark_is_refused_clearly(tmp_path):
     file = make_file(tmp_path, "a.jsonl", '{"text": "a"}\n')
-    assert "utf-16" in rejected(file, encoding="utf-16")[0].reason
+    assert "UTF-16" in rejected(file, encoding="utf-16")[0].reason

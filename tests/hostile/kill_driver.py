@@ -3,7 +3,7 @@
 ``kill``: SIGKILL just before the write. ``full``: the write fails with "no space left".
 
 Runs as its own process, which imports everything and starts no thread, and forks for every run:
-a fork of pytest itself would copy half-alive thread pools. Prints one JSON object.
+a fork of pytest itself would copy half-alive thread pools. Writes one JSON object.
 
     python kill_driver.py STAGE CORPUS ENCODER WORK kill|full
 """
@@ -131,7 +131,8 @@ def main(stage: str, corpus: Path, encoder: str, work: Path, how: str) -> None:
             names_differ = sorted(set(found) ^ set(expected))
             bytes_differ = sorted(n for n in found if expected.get(n, found[n]) != found[n])
             different.append([count, names_differ, bytes_differ])
-    print(json.dumps({"interruptions": count, "different": different, "failed": failed}))
+    found = {"interruptions": count, "different": different, "failed": failed}
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,14 @@ from retro_cli.store.lock import writer_lock
 def test_an_error_while_writing_leaves_the_old_file_and_no_litter(tmp_path):
     path = tmp_path / "file"
     write_bytes(path, b"old")
-    with pytest.raises(ValueError, match="half"), replacing(path) as temporary:
-        temporary.write_bytes(b"ne")
-        raise ValueError("half-way")
+
+    def stop_half_way():
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"ne")
+            raise ValueError("half-way")
+
+    with pytest.raises(ValueError, match="half"):
+        stop_half_way()
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
 
