@@ -108,8 +108,9 @@ def save_settings(layout: Layout, settings: Settings) -> None:
 
 
 def _toml(value: Any) -> str:
-    # TOML's basic strings and JSON's agree for everything json.dumps writes.
-    return json.dumps(value)
+    # TOML's basic strings are JSON's but for surrogate pairs, so nothing is escaped that need not
+    # be, and DEL, which TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -142,7 +142,7 @@ class _Table:
     def __init__(self, path: Path, schema: pa.Schema, dictionary: list[str]) -> None:
         self._schema = schema
         self._writer = pq.ParquetWriter(
-            path, schema, compression="zstd", use_dictionary=dictionary, store_schema=True
+            path, schema, compression="zstd", use_dictionary=dictionary, write_statistics=False
         )
         self._rows: list[tuple[Any, ...]] = []
 

@@ -76,7 +76,7 @@ class ChunkRows:
         found: dict[int, Chunk] = {}
         for (name, group), members in groups.items():
             base = self.part_of(members[0]).base + group * ROW_GROUP
-            table = self._file(name).read_row_group(group, columns=_COLUMNS)
+            table = self._file(name).read_row_group(group, columns=_COLUMNS, use_threads=False)
             rows = table.take(pa.array([member - base for member in members])).to_pylist()
             for member, row in zip(members, rows, strict=True):
                 found[member] = Chunk(id=member, **row)
@@ -126,7 +126,7 @@ class ChunkRows:
 
 
 def read_blocks(
-    path: Path, columns: Sequence[str], rows: int = 4 * ROW_GROUP
+    path: Path, columns: Sequence[str], rows: int = 16 * ROW_GROUP
 ) -> Iterator[pa.RecordBatch]:
     """A part's columns in order, about ``rows`` rows at a time."""
     with pq.ParquetFile(path, memory_map=True) as file:

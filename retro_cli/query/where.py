@@ -73,7 +73,7 @@ def _split_and(expression: str) -> list[str]:
     """Split at the word "and" outside quotes."""
     masked = _QUOTED.sub(lambda m: "\0" * len(m.group()), expression)
     parts, start = [], 0
-    for match in re.finditer(r"\s+and\s+", masked, re.IGNORECASE):
+    for match in re.finditer(r"\s+and(?:\s+|$)", masked, re.IGNORECASE):
         parts.append(expression[start : match.start()])
         start = match.end()
     return [*parts, expression[start:]]

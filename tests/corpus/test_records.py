@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 
 import pytest
 from corpus.helpers import by_slices, documents, good, make_file, records, rejected
@@ -253,3 +255,24 @@ def test_a_bad_pair_in_utf16_loses_what_follows_and_says_where(tmp_path):
 def test_declared_utf16_without_a_mark_is_refused_clearly(tmp_path):
     file = make_file(tmp_path, "a.jsonl", '{"text": "a"}\n')
     assert "UTF-16" in rejected(file, encoding="utf-16")[0].reason
+
+
+def test_what_precedes_a_bad_byte_in_an_array_is_kept(tmp_path):
+    rows = [{"text": f"é {i}"} for i in range(100)]
+    data = json.dumps(rows, ensure_ascii=False).encode()
+    cut = data.index("é 70".encode())
+    file = make_file(tmp_path, "a.json", data[:cut] + b"\xff" + data[cut:])
+    assert len(good(file)) == 70
+    (bad,) = rejected(file)
+    assert (bad.where, bad.reason) == ("item 70", f"not valid utf-8 at byte {cut} (0xff)")
+
+
+def test_a_truncated_compressed_array_gives_all_whole_items_before_the_break(tmp_path):
+    rows = [{"text": f"row {i} {i * i}"} for i in range(3000)]
+    packed = gzip.compress(json.dumps(rows).encode())
+    packed = packed[: len(packed) // 2]
+    content = zlib.decompressobj(wbits=31).decompress(packed)
+    file = make_file(tmp_path, "a.json.gz", packed)
+    assert len(good(file)) == content.count(b"}")
+    (bad,) = rejected(file)
+    assert bad.reason.startswith("truncated gzip data")

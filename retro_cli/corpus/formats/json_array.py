@@ -50,7 +50,8 @@ _END = object()
 
 def _shown(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {str(value[name])[:60]}" for name in list(value)[:10])
+        shown = {name: v if isinstance(v, str) else type(v) for name, v in value.items()}
+        return ", ".join(f"{name}: {shown[name]!s:.60}" for name in list(shown)[:10])
     return str(value)[:400] if isinstance(value, str | int | float) else type(value).__name__
 
 
@@ -63,6 +64,7 @@ def _decoded(parts: Iterable[bytes], encoding: str) -> Iterator[str]:
             yield decoder.decode(part)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
+        yield error.object[: error.start].decode(encoding)
         raise undecodable(error, consumed - len(error.object)) from error
 
 
@@ -109,18 +111,26 @@ class _Window:
         self._buffer = ""
         self._at = 0
         self._ended = False
+        self._failure: UnreadableInput | None = None  # raised once all before it is used up
 
     def _more(self, wanted: int) -> None:
         """Read at least ``wanted`` further characters, if there are so many."""
         pieces = [self._buffer[self._at :]]
         while wanted > 0:
-            piece = next(self._parts, None)
+            piece = self._next_part()
             if piece is None:
                 self._ended = True
                 break
             pieces.append(piece)
             wanted -= len(piece)
         self._buffer, self._at = "".join(pieces), 0
+
+    def _next_part(self) -> str | None:
+        try:
+            return next(self._parts, None)
+        except UnreadableInput as error:
+            self._failure = error
+            return None
 
     def peek(self) -> str:
         """The next character that is not white space, or "" at the end."""
@@ -129,6 +139,8 @@ class _Window:
             self._at = match.end() if match else self._at
             if self._at < len(self._buffer):
                 return self._buffer[self._at]
+            if self._failure is not None:
+                raise self._failure
             if self._ended:
                 return ""
             self._more(1)
@@ -150,8 +162,11 @@ class _Window:
             except RecursionError as error:
                 raise UnreadableInput("JSON nested too deep") from error
             except json.JSONDecodeError as error:
-                if self._ended or not _may_be_cut(error, held):
-                    raise UnreadableInput(f"broken JSON: {error.msg}") from error
+                broken = UnreadableInput(f"broken JSON: {error.msg}")
+                if not _may_be_cut(error, held):
+                    raise broken from error
+                if self._ended:
+                    raise (self._failure or broken) from error
             except ValueError as error:
                 raise UnreadableInput(f"broken JSON: {error}") from error
             if held - self._at > reading.MAX_RECORD:
