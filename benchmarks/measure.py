@@ -36,8 +36,12 @@ def retro_program() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Both sides of a comparison get the same: no network, no settings of the user's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RETRO_")}
+    """Both sides of a comparison get the same: no network, no settings of the user's.
+
+    Python may keep its bytecode, as it does for whatever pip installs.
+    """
+    unwanted = ("RETRO_", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     return {**kept, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"}
 
 

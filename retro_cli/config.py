@@ -53,12 +53,12 @@ class Settings:
         """The tokenizer that chunks: the encoder's own unless another was named."""
         return self.tokenizer or self.encoder
 
-    def chunk_fingerprint(self, tokenizer_sha256: str) -> str:
-        """Identifies everything but the input that shapes a chunk part's bytes."""
-        shaping = asdict(self)
-        for name in ("encoder", "precision", "dedup", "tokenizer"):
-            del shaping[name]
-        return fingerprint({"schema": CHUNK_SCHEMA, "tokenizer": tokenizer_sha256, **shaping})
+    def chunk_fingerprint(self, tokenizer_sha256: str, reading: str) -> str:
+        """Identifies everything but the input that shapes a chunk part's bytes.
+
+        ``reading`` is the fingerprint of how records are read (``ReadOptions``).
+        """
+        return fingerprint([CHUNK_SCHEMA, tokenizer_sha256, reading, self.tokens, self.cut])
 
     def changed(self, **values: Any) -> Settings:
         """A copy with every value that is not None put in."""

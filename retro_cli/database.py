@@ -36,6 +36,22 @@ class Database:
         """Open the database at ``path``. Raises NotBuiltYet or IntegrityError."""
         return cls(Layout(Path(path)))
 
+    @classmethod
+    def build(cls, path: str | Path, inputs: Sequence[str], **settings: object) -> Database:
+        """Create or update the database at ``path`` from files, folders, globs or URLs; open it.
+
+        ``settings`` are those of ``retro.toml``, such as ``tokens=64`` or ``encoder="wordllama"``.
+        Runs the stages that the commands run, with their errors.
+        """
+        from retro_cli import pipeline
+        from retro_cli.index.stage import IndexJob
+
+        layout = Layout(Path(path))
+        pipeline.chunk(layout, inputs, settings)
+        pipeline.embed(layout)
+        pipeline.index(layout, IndexJob(layout))
+        return cls(layout)
+
     @property
     def encoder(self) -> Encoder:
         """The encoder that made the index, loaded for queries on first use.

@@ -24,17 +24,16 @@ def test_settings_read_back_as_they_were_saved(tmp_path_factory, field, encoder,
     [
         ({"tokens": 32}, True),
         ({"cut": "exact"}, True),
-        ({"text_field": "body"}, True),
-        ({"with_title": True}, True),
         ({"encoder": "other"}, False),
         ({"precision": "int8"}, False),
         ({"dedup": "none"}, False),
     ],
 )
 def test_only_what_shapes_a_chunk_changes_its_fingerprint(change, matters):
-    same = Settings().chunk_fingerprint("t")
-    assert (Settings(**change).chunk_fingerprint("t") != same) is matters
-    assert Settings().chunk_fingerprint("u") != same
+    same = Settings().chunk_fingerprint("t", "r")
+    assert (Settings(**change).chunk_fingerprint("t", "r") != same) is matters
+    assert Settings().chunk_fingerprint("u", "r") != same
+    assert Settings().chunk_fingerprint("t", "s") != same
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ if __name__ == "__main__":
     queries = np.load(queries_file)
     tuning = Tuning()
     logging.getLogger("autofaiss").addHandler(tuning)
-    begun = time.perf_counter()
+    called = time.perf_counter()
     index, facts = build_index(
         embeddings=vectors,
         index_path=index_file,
@@ -43,7 +43,7 @@ if __name__ == "__main__":
         max_index_memory_usage="8G",
         verbose=logging.INFO,
     )
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - called
     if index is None:
         raise SystemExit("autofaiss built nothing")
     _, ids = index.search(queries, K)
@@ -56,7 +56,7 @@ if __name__ == "__main__":
         times.append(1000 * (time.perf_counter() - begun))
     found = {
         "seconds": seconds,
-        "before tuning": tuning.began - begun,
+        "before tuning": tuning.began - called,
         "factory": facts["index_key"],
         "parameters": facts["index_param"],
         "query_ms": float(np.median(times)),

@@ -75,8 +75,9 @@ def compare_inputs(
         if before is None:
             result.new.append(KnownFile(file.uri, file.size, file.mtime_ns, sha256(file)))
             continue
-        same = (before.size, before.mtime_ns) == (file.size, file.mtime_ns) and file.mtime_ns
-        now = before.sha256 if same else sha256(file)
+        same = (before.size, before.mtime_ns) == (file.size, file.mtime_ns)
+        trusted = same and file.mtime_ns and before.sha256
+        now = before.sha256 if trusted else sha256(file)
         entry = replace(before, size=file.size, mtime_ns=file.mtime_ns, sha256=now)
         if now == before.sha256 and not reread(before):
             result.unchanged.append(entry)

@@ -128,6 +128,7 @@ class PartWriter:
             files.append(FileRecord(final.name, record.bytes, record.sha256))
         sync_folder(self._folder)
         return WrittenPart(name, self.rows, self.docs, self.tokens, self.characters, tuple(files))
+
     def abandon(self) -> None:
         """Leave nothing behind after an error."""
         self._chunks.close()

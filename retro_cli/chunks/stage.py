@@ -35,7 +35,7 @@ from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.chunks.update import Update, plan_update
 from retro_cli.chunks.work import Done, Task, chunk_item
 from retro_cli.config import Settings
-from retro_cli.corpus import InputFile, ReadOptions, covers, raw_blocks
+from retro_cli.corpus import InputFile, ReadOptions, raw_blocks, roots
 from retro_cli.engine import run_parts
 from retro_cli.errors import UnreadableInput, UsageError
 from retro_cli.events import SILENT, Progress
@@ -81,8 +81,11 @@ class _Run:
         self.progress = progress
         self.folder = job.folder
         self.options = read_options(job.settings)
+        self.roots = roots(job.specs)
         tokenizer = ChunkTokenizer(job.tokenizer)
-        self.fingerprint = job.settings.chunk_fingerprint(tokenizer.sha256)
+        self.fingerprint = job.settings.chunk_fingerprint(
+            tokenizer.sha256, self.options.fingerprint()
+        )
         self.token_bytes = tokenizer.dtype().itemsize
         self.tokenizer_sha256 = tokenizer.sha256
         self.verified = Verified(self.folder)
@@ -96,7 +99,7 @@ class _Run:
             self.job.inputs,
             known,
             lambda f: not damaged.isdisjoint(f.items) or (self.job.prune and f.vanished > 0),
-            lambda f: hash_input(raw_blocks, f),
+            self._sha256,
         )
         pruned = [f for f in comparison.missing if self.job.prune and self._covered(f)]
         self._refuse_to_lose(committed, manifest, comparison, known)
@@ -143,12 +146,19 @@ class _Run:
         known = load_inputs(self.folder, committed.inputs)
         return replace(committed, parts=tuple(good)), known, damaged
 
+    def _sha256(self, file: InputFile) -> str:
+        """The file's hash, or "" if it cannot be read: then it is asked again every time."""
+        try:
+            return hash_input(raw_blocks, file)
+        except UnreadableInput:
+            return ""
+
     def _note(self, text: str) -> None:
         self.notes.append(text)
         self.progress.note(text)
 
     def _covered(self, file: KnownFile) -> bool:
-        return covers(self.job.specs, file.uri)
+        return self.roots.covers(file.uri)
 
     def _refuse_to_lose(
         self,

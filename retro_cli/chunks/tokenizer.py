@@ -144,7 +144,8 @@ class _WordCache:
         return Words(ids, counts[real], starts[real])
 
     def _learn(self, pieces: list[str]) -> None:
-        missing = sorted(set(pieces) - self._cache.keys())
+        # difference() looks each piece up; the minus operator would walk the whole cache.
+        missing = sorted(set(pieces).difference(self._cache))
         if len(self._cache) + len(missing) > _CACHE_LIMIT:
             self._cache.clear()
             missing = sorted(set(pieces))

@@ -171,6 +171,4 @@ def _write_part(
     low, high = np.searchsorted(ids, [part.base, part.base + part.rows])
     block = np.zeros((part.rows, vectors.shape[1]), dtype=np.float32)
     block[ids[low:high] - part.base] = vectors[low:high]
-    return write_vectors(
-        layout.embeddings / part.name, part.rows, vectors.shape[1], iter([block])
-    )
+    return write_vectors(layout.embeddings / part.name, part.rows, vectors.shape[1], iter([block]))

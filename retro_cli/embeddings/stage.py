@@ -201,9 +201,7 @@ def _run(
         yield index, embed_part(task, lambda rows: progress.advanced("embed", rows))
 
 
-def _task(
-    job: EmbedJob, want: WantedPart, threads: int, use_ids: bool, token_bytes: int
-) -> Task:
+def _task(job: EmbedJob, want: WantedPart, threads: int, use_ids: bool, token_bytes: int) -> Task:
     return Task(
         chunks=job.layout.chunks / want.part.chunks_file,
         target=job.layout.embeddings / want.part.name,
@@ -216,4 +214,3 @@ def _task(
         token_bytes=token_bytes,
         use_ids=use_ids,
     )
-

@@ -278,3 +278,22 @@ def test_a_record_without_an_id_is_named_by_its_content_wherever_it_stands(corpu
     report = corpus.chunk()
     assert report.docs_written == 1
     assert names < set(corpus.live_texts())
+
+
+def test_another_field_or_title_choice_reads_everything_again(corpus):
+    write_jsonl(corpus.root / "r.jsonl", [{"id": "a", "text": "the boat", "body": "the light"}])
+    corpus.chunk()
+    corpus.chunk(text_field="body")
+    assert corpus.live_texts() == {"a": "the light"}
+
+
+def test_a_file_that_may_not_be_read_is_set_aside_and_tried_again(corpus, monkeypatch):
+    corpus.write("a.txt", "the ferry")
+    path = corpus.write("b.txt", "the boat")
+    path.unlink()
+    path.symlink_to("nowhere")
+    assert corpus.chunk().rejected == 1
+    path.unlink()
+    path.write_text("the boat")
+    assert corpus.chunk().docs_written == 1
+    assert set(corpus.live_texts()) == {"a.txt", "b.txt"}

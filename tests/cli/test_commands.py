@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from helpers import process, write_jsonl
 
+from retro_cli import Database
+
 
 def test_building_says_what_it_did_on_stderr_and_nothing_on_stdout(retro, archive, static_encoder):
     result = retro("build", archive, "--db", "x.db", "--encoder", static_encoder)
@@ -246,9 +248,16 @@ def test_a_plan_marks_its_estimates(retro, static_encoder):
     assert 2e12 / 64 <= rows <= 2e12 / 60
 
 
-def test_the_python_interface_mirrors_the_command(retro, db):
-    from retro_cli import Database
+def test_python_builds_what_the_command_builds(db, archive, static_encoder, tmp_path):
+    with Database.build(
+        tmp_path / "b.db", [str(archive)], encoder=str(static_encoder), tokens=16
+    ) as built:
+        mine = built.retriever.generation
+    with Database.open(db) as commanded:
+        assert mine == commanded.retriever.generation
 
+
+def test_the_python_interface_mirrors_the_command(retro, db):
     with Database.open(db) as database:
         hits = database.query("the ferry", k=3)
     printed = retro("query", db, "the ferry", "-k", 3, "--json").rows[0]["hits"]
