@@ -71,11 +71,11 @@ class ChunkRows:
         groups: dict[tuple[str, int], list[int]] = {}
         for chunk_id in sorted(set(ids)):
             part = self.part_of(chunk_id)
-            group = (chunk_id - part.base) // ROW_GROUP
+            group = (chunk_id - part.base) // self._group_rows(part.chunks_file)
             groups.setdefault((part.chunks_file, group), []).append(chunk_id)
         found: dict[int, Chunk] = {}
         for (name, group), members in groups.items():
-            base = self.part_of(members[0]).base + group * ROW_GROUP
+            base = self.part_of(members[0]).base + group * self._group_rows(name)
             table = self._file(name).read_row_group(group, columns=_COLUMNS, use_threads=False)
             rows = table.take(pa.array([member - base for member in members])).to_pylist()
             for member, row in zip(members, rows, strict=True):
@@ -85,9 +85,9 @@ class ChunkRows:
     def document(self, chunk_id: int) -> dict[str, Any]:
         """The document row of a chunk; ``first`` is a chunk id, ``metadata`` is JSON text."""
         part = self.part_of(chunk_id)
-        group, row = divmod(chunk_id - part.base, ROW_GROUP)
+        group, row = divmod(chunk_id - part.base, self._group_rows(part.chunks_file))
         doc = self._file(part.chunks_file).read_row_group(group, columns=["doc"])["doc"][row]
-        group, row = divmod(doc.as_py(), ROW_GROUP)
+        group, row = divmod(doc.as_py(), self._group_rows(part.docs_file))
         columns = [
             "document",
             "uri",
@@ -102,6 +102,11 @@ class ChunkRows:
         values: dict[str, Any] = table.slice(row, 1).to_pylist()[0]
         values["first"] += part.base
         return values
+
+    def _group_rows(self, name: str) -> int:
+        """Rows in every row group of a file but the last, whatever it was written with."""
+        rows: int = self._file(name).metadata.row_group(0).num_rows
+        return rows
 
     def _file(self, name: str) -> pq.ParquetFile:
         if name in self._open:

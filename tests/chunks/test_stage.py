@@ -297,3 +297,14 @@ def test_a_file_that_may_not_be_read_is_set_aside_and_tried_again(corpus, monkey
     path.write_text("the boat")
     assert corpus.chunk().docs_written == 1
     assert set(corpus.live_texts()) == {"a.txt", "b.txt"}
+
+
+def test_parts_written_with_another_row_group_size_still_read(corpus, monkeypatch):
+    write_jsonl(corpus.root / "r.jsonl", records(40))
+    monkeypatch.setattr("retro_cli.chunks.part.ROW_GROUP", 7)
+    corpus.chunk()
+    assert len(corpus.live_texts()) == 40
+    (part,) = corpus.manifest().parts
+    rows = ChunkRows(corpus.folder, [part])
+    last = part.base + part.rows - 1
+    assert rows.document(last)["document"] == rows.get([last])[0].document

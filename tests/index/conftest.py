@@ -29,7 +29,7 @@ def unit(rows):
 def clustered(count, dim=DIM, seed=0):
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((60, dim))
-    return unit(centres[rng.integers(60, size=count)] + 0.6 * rng.standard_normal((count, dim)))
+    return unit(centres[rng.integers(60, size=count)] + 1.1 * rng.standard_normal((count, dim)))
 
 
 @dataclass(frozen=True)
