@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from retro_cli.chunks.manifest import ChunkManifest, Part, load_manifest
 from retro_cli.chunks.rows import read_blocks, token_ids
@@ -26,6 +25,7 @@ from retro_cli.events import SILENT, Progress
 from retro_cli.index.generation import all_generations, current_generation, load_generation
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.layout import Layout
+from retro_cli.store.tables import read_columns
 
 SAMPLE = 64
 # An int8 encoder quantises activations per batch, so a vector alone differs from one in company.
@@ -96,10 +96,10 @@ def _hashed(
 
 def _check_part(layout: Layout, part: Part, result: Verification) -> None:
     """Rows line up with documents, and a document's chunks cover it without gap or overlap."""
-    docs = pq.read_table(
-        layout.chunks / part.docs_file, columns=["document", "first", "chunks", "characters"]
+    docs = read_columns(
+        layout.chunks / part.docs_file, ["document", "first", "chunks", "characters"]
     )
-    spans = pq.read_table(layout.chunks / part.chunks_file, columns=["doc", "start", "end"])
+    spans = read_columns(layout.chunks / part.chunks_file, ["doc", "start", "end"])
     doc, start, end = (spans[name].to_numpy() for name in ("doc", "start", "end"))
     counts = docs["chunks"].to_numpy()
     result.documents += len(docs)

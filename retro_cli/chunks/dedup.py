@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from retro_cli.chunks.inputs import write_table
 from retro_cli.chunks.manifest import Part
 from retro_cli.store.files import FileRecord
+from retro_cli.store.tables import read_columns
 
 Ids = npt.NDArray[np.int64]
 _ROWS_A_PASS = 16_000_000  # 24 bytes each while grouping: memory stays flat, passes grow
@@ -50,7 +50,7 @@ class Aliases:
     def load(cls, folder: Path, record: FileRecord | None) -> Aliases:
         if record is None:
             return cls.none()
-        table = pq.read_table(folder / record.name, schema=SCHEMA)
+        table = read_columns(folder / record.name)
         return cls(table["member"].to_numpy(), table["canonical"].to_numpy())
 
 
@@ -95,7 +95,7 @@ def _equal_documents(folder: Path, parts: Sequence[Part]) -> tuple[Ids, Ids, Ids
     """Documents by the id of their first chunk: (member, canonical, chunks of the member)."""
     hashes, firsts, counts = [], [], []
     for part in parts:
-        table = pq.read_table(folder / part.docs_file, columns=["text_hash", "first", "chunks"])
+        table = read_columns(folder / part.docs_file, ["text_hash", "first", "chunks"])
         chunks = table["chunks"].to_numpy().astype(np.int64)
         filled = chunks > 0
         hashes.append(_as_words(table["text_hash"])[filled])
@@ -123,7 +123,7 @@ def _equal_chunks_in(
 ) -> tuple[Ids, Ids]:
     hashes, ids = [np.empty((0, 2), np.uint64)], [np.empty(0, np.int64)]
     for part in parts:
-        table = pq.read_table(folder / part.chunks_file, columns=["hash"])
+        table = read_columns(folder / part.chunks_file, ["hash"])
         words = _as_words(table["hash"])
         mine = words[:, 0] % np.uint64(passes) == turn
         hashes.append(words[mine])

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from retro_cli.corpus import InputFile
 from retro_cli.store.atomic import replacing
 from retro_cli.store.files import FileRecord
+from retro_cli.store.tables import read_columns
 
 SCHEMA = pa.schema(
     [
@@ -119,7 +120,7 @@ def write_table(folder: Path, stem: str, table: pa.Table) -> FileRecord:
 def load_inputs(folder: Path, record: FileRecord | None) -> dict[str, KnownFile]:
     if record is None:
         return {}
-    columns = pq.read_table(folder / record.name).to_pydict()
+    columns = read_columns(folder / record.name).to_pydict()
     rows = zip(*(columns[name] for name in SCHEMA.names), strict=True)
     return {
         uri: KnownFile(uri, size, mtime_ns, sha256, tuple(items), vanished)

@@ -77,8 +77,8 @@ class ChunkRows:
         for (name, group), members in groups.items():
             base = self.part_of(members[0]).base + group * self._group_rows(name)
             table = self._file(name).read_row_group(group, columns=_COLUMNS, use_threads=False)
-            rows = table.take(pa.array([member - base for member in members])).to_pylist()
-            for member, row in zip(members, rows, strict=True):
+            for member in members:
+                row = {name: table[name][member - base].as_py() for name in _COLUMNS}
                 found[member] = Chunk(id=member, **row)
         return [found[chunk_id] for chunk_id in ids]
 

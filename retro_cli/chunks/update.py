@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from retro_cli.chunks.changes import OldDocument, compare_documents
 from retro_cli.chunks.inputs import Comparison, KnownFile
 from retro_cli.chunks.manifest import Part
 from retro_cli.chunks.part import document_hash
 from retro_cli.corpus import InputFile, ReadOptions, Rejected, Slice, read, split
+from retro_cli.store.tables import read_columns
 
 
 @dataclass
@@ -99,7 +99,7 @@ def live_documents(
         if part.item not in items:
             continue
         columns = ["uri", "key", "hash", "first", "chunks"]
-        table = pq.read_table(folder / part.docs_file, columns=columns)
+        table = read_columns(folder / part.docs_file, columns)
         mine = pc.is_in(table["uri"], value_set=pa.array(sorted(wanted), pa.string()))
         dead = {row for first, count in part.dead_docs for row in range(first, first + count)}
         for row in pc.indices_nonzero(mine).to_pylist():

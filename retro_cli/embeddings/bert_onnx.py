@@ -182,5 +182,5 @@ class _Graph:
 
     def _constant(self, value: npt.NDArray[Any]) -> str:
         name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name

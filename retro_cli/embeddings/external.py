@@ -119,7 +119,8 @@ def _normalised(matrix: Any, path: Path) -> Floats:
             f"{path}: row {row} is zero or holds NaN or infinity ({int(bad.sum())} such rows)",
             "check what made the vectors",
         )
-    return (vectors / norms).astype(np.float32, copy=False)
+    unit: Floats = vectors / norms
+    return unit
 
 
 def _spec(

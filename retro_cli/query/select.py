@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.manifest import ChunkManifest
 from retro_cli.errors import UsageError
 from retro_cli.query.where import Condition
+from retro_cli.store.tables import read_columns
 
 Bits = npt.NDArray[np.bool_]
 
@@ -60,7 +60,7 @@ def matching_rows(
         columns = ["source", "first", "chunks"]
         if conditions:
             columns += ["document", "title", "metadata"]
-        documents = pq.read_table(folder / part.docs_file, columns=columns).to_pylist()
+        documents = read_columns(folder / part.docs_file, columns).to_pylist()
         for document in documents:
             seen.add(document["source"])
             if _matches(document, sources, conditions):
@@ -90,7 +90,7 @@ def count_sources(folder: Path, manifest: ChunkManifest) -> list[SourceCount]:
     docs: dict[str, int] = {}
     chunks: dict[str, int] = {}
     for part in manifest.parts:
-        table = pq.read_table(folder / part.docs_file, columns=["source", "chunks"])
+        table = read_columns(folder / part.docs_file, ["source", "chunks"])
         alive = np.ones(part.written.docs, dtype=bool)
         for first, count in part.dead_docs:
             alive[first : first + count] = False
