@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from retro_cli.config import Settings, load_settings
 from retro_cli.embeddings.manifest import load_manifest as load_embeddings
 from retro_cli.embeddings.stage import wanted_parts
 from retro_cli.index.generation import Generation, current_generation, load_bitmap
+from retro_cli.store.atomic import read_json
 from retro_cli.store.layout import Layout
 
 
@@ -130,15 +130,13 @@ def _index(layout: Layout, chunks: ChunkManifest | None) -> Stage:
     if new or old:
         why = f"{new:,} chunks are not in it, {old:,} that are gone still answer"
         return Stage("index", "stale", facts, why, todo)
-    if json.dumps(chunks.to_json(), sort_keys=True) != json.dumps(
-        _snapshot(layout, generation), sort_keys=True
-    ):
+    if chunks.seen_by_index() != _snapshot(layout, generation):
         return Stage("index", "stale", facts, "the chunks were committed again since", todo)
     return Stage("index", "ok", facts)
 
 
-def _snapshot(layout: Layout, generation: Generation) -> Any:
-    return json.loads((layout.index / generation.chunks.name).read_bytes())
+def _snapshot(layout: Layout, generation: Generation) -> ChunkManifest:
+    return ChunkManifest.from_json(read_json(layout.index / generation.chunks.name))
 
 
 def index_facts(layout: Layout, generation: Generation) -> dict[str, Any]:

@@ -104,6 +104,10 @@ class ChunkManifest:
         side = [file for file in (self.inputs, self.aliases) if file is not None]
         return [file for part in self.parts for file in part.written.files] + side
 
+    def seen_by_index(self) -> ChunkManifest:
+        """The manifest without what no search depends on: equal ones need no new generation."""
+        return replace(self, inputs=None, rejected=0)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "fingerprint": self.fingerprint,

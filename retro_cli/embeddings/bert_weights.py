@@ -69,7 +69,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_bytes()) if path.is_file() else {}
     except ValueError as error:
         raise ConfigError(f"{path} is not JSON ({error})", "save the model again") from error
-    return config if isinstance(config, dict) else {}
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path} is not a table of settings", "save the model again")
+    return config
 
 
 def is_plain_bert(config: dict[str, Any]) -> bool:

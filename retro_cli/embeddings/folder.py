@@ -8,6 +8,7 @@ Understood are sentence-transformers folders (``modules.json``), bare BERT folde
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 @dataclass(frozen=True)
 class Description:
-    """An encoder's properties, all but the hashes. ``folder`` is where its transformer lies."""
+    """An encoder's properties, all but its name and the hashes; the fields are EncoderSpec's."""
 
     kind: str
     dim: int
@@ -96,13 +97,17 @@ def read_modules(folder: Path) -> tuple[Module, ...]:
         raise ConfigError(f"{path} does not list modules", "save the model again") from error
     for name, place in zip(classes, folders, strict=True):
         # Any other class would be code that came with the model.
-        if not name.startswith("sentence_transformers.") or folder not in (place, *place.parents):
+        if not name.startswith("sentence_transformers.") or not _inside(place, folder):
             raise ConfigError(
                 f"{path} asks for {name}, which is not part of sentence-transformers",
                 "retro runs no code that comes with a model; choose another encoder",
             )
     names = [name.rsplit(".", 1)[1] for name in classes]
     return tuple(Module(*pair) for pair in zip(names, folders, strict=True))
+
+
+def _inside(place: Path, folder: Path) -> bool:
+    return Path(os.path.abspath(place)).is_relative_to(os.path.abspath(folder))
 
 
 def weights_file(folder: Path) -> Path:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from retro_cli.embeddings.folder import describe, tokenizer_file, weights_file
+from retro_cli.embeddings.folder import base_folder, describe, tokenizer_file, weights_file
 from retro_cli.embeddings.hashes import model_sha256
 from retro_cli.embeddings.spec import EncoderSpec
 from retro_cli.errors import ConfigError, IntegrityError, MissingExtra, UsageError
@@ -44,9 +44,9 @@ def resolve(name: str, *, allow_download: bool = False, verify: bool = True) -> 
     """
     folder, name = _find(name, allow_download)
     what = describe(folder)
-    tokenizer = folder / "tokenizer.json"
     if what.kind == "sentence-transformers":
         weights_sha256 = _folder_sha256(folder, verify)
+        tokenizer = base_folder(folder) / "tokenizer.json"
         tokenizer_sha256 = _sha256(tokenizer, verify) if tokenizer.is_file() else ""
     else:
         weights_sha256 = _sha256(weights_file(folder), verify)

@@ -48,11 +48,12 @@ class SentenceEncoder:
             ) from error
         if half:
             self._model.half()
-        self._tokenizer: Any = getattr(self._model.tokenizer, "backend_tokenizer", None)
+        fast: Any = getattr(self._model.tokenizer, "backend_tokenizer", None)
+        self._frame = None if fast is None else special_frame(fast)
 
     @property
     def takes_ids(self) -> bool:
-        return self._tokenizer is not None
+        return self._frame is not None
 
     def encode_documents(self, texts: Sequence[str]) -> Floats:
         return self._encode(texts, self.spec.document_prompt)
@@ -61,12 +62,12 @@ class SentenceEncoder:
         return self._encode(texts, self.spec.query_prompt)
 
     def encode_ids(self, ids: Sequence[npt.NDArray[np.integer]]) -> Floats:
-        if not self.takes_ids:
+        if self._frame is None:
             raise ConfigError(
                 f"{self.spec.name} has no fast tokenizer, so it cannot take token ids",
                 "embed the chunks' text instead",
             )
-        prefix, suffix = special_frame(self._tokenizer)
+        prefix, suffix = self._frame
         room = max(1, self.spec.max_tokens - len(prefix) - len(suffix))
         framed = [[*prefix, *row[:room].tolist(), *suffix] for row in ids]
         lengths = np.fromiter(map(len, framed), np.int64, len(framed))

@@ -45,7 +45,9 @@ class TextTokenizer:
 def special_frame(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The special tokens a tokenizer puts before and after a text, as ids."""
     example = tokenizer.encode("a", add_special_tokens=True)
-    real = [place for place, special in enumerate(example.special_tokens_mask) if not special]
-    if not real:
-        return tuple(example.ids), ()
-    return tuple(example.ids[: real[0]]), tuple(example.ids[real[-1] + 1 :])
+    size = sum(example.attention_mask)  # the rest is padding
+    ids, special = example.ids[:size], example.special_tokens_mask[:size]
+    if all(special):
+        return tuple(ids), ()
+    before, after = special.index(0), special[::-1].index(0)
+    return tuple(ids[:before]), tuple(ids[size - after :])

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retro_cli.chunks.manifest import ChunkManifest
 from retro_cli.embeddings.spec import EncoderSpec
 from retro_cli.errors import DatabaseTooNew, IntegrityError, NotBuiltYet
 from retro_cli.index.plan import IndexPlan
@@ -201,7 +202,7 @@ def load_bitmap(folder: Path, record: FileRecord, rows: int) -> npt.NDArray[np.b
     return np.pad(bits, (0, rows - len(bits)))
 
 
-def chunk_snapshot(folder: Path, value: dict[str, Any]) -> FileRecord:
-    """Keep the chunk manifest that a generation was made from."""
-    data = json.dumps(value, sort_keys=True).encode()
+def chunk_snapshot(folder: Path, chunks: ChunkManifest) -> FileRecord:
+    """Keep the chunk manifest that a generation is made from."""
+    data = json.dumps(chunks.seen_by_index().to_json(), sort_keys=True).encode()
     return save_blob(folder, "chunks", "json", data)

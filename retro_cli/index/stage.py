@@ -139,7 +139,7 @@ def index(job: IndexJob, progress: Progress = SILENT) -> IndexReport:
     previous = current_generation(folder)
     plan = plan_for(job, state)
     reason = why_retrain(previous, state, plan, job)
-    snapshot = chunk_snapshot(folder, state.chunks.to_json())
+    snapshot = chunk_snapshot(folder, state.chunks)
     verified = Verified(folder)
     if previous is not None and not reason:
         reason = _damage(previous, verified)
