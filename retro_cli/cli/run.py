@@ -228,7 +228,7 @@ def _index_lines(report: IndexReport, seconds: float) -> list[str]:
 def show_plan(db: Path, recall: float, factory: str, memory: float) -> None:
     from retro_cli.index.generation import current_generation
     from retro_cli.index.plan import predict
-    from retro_cli.index.stage import IndexJob, plan_for, read_state, why_retrain
+    from retro_cli.index.state import IndexJob, plan_for, read_state, why_retrain
     from retro_cli.index.train import probe
     from retro_cli.store.layout import Layout
 

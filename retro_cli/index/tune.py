@@ -230,6 +230,8 @@ def _choose(bench: _Bench, vectors: Vectors, target: float) -> tuple[int, int]:
     with faiss_threads(bench.threads):
         places = list_places(searcher, vectors, bench.truth)
     candidates = searcher.candidates
+    if not len(bench.truth.queries):  # nothing to measure, so leave nothing to chance
+        return searcher.nlist, candidates
     nprobe = _smallest(lambda n: interval(_reached(places, n))[1] >= target, searcher.nlist)
     while (low := interval(bench.shares(nprobe, candidates))[1]) < target:
         reachable = _reached(places, nprobe).mean()

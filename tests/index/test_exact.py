@@ -13,7 +13,9 @@ def test_it_equals_plain_arithmetic(corpus):
     queries = corpus.queries()
     ids, scores = exact_search(corpus.vectors, queries, 10)
     assert np.allclose(scores, corpus.truth(queries, 10), atol=1e-6)
-    found = np.einsum("qkd,qd->qk", corpus.vectors.gather(ids.ravel()).reshape(*ids.shape, -1), queries)
+    found = np.einsum(
+        "qkd,qd->qk", corpus.vectors.gather(ids.ravel()).reshape(*ids.shape, -1), queries
+    )
     assert (found == scores).all()
 
 
@@ -65,7 +67,9 @@ def test_a_row_scores_the_same_bits_alone_and_among_many(corpus):
     found, scores = rescore(corpus.vectors, queries, ids, 300)
     for row in range(7):
         for place in range(0, 300, 50):
-            alone = rescore(corpus.vectors, queries[row : row + 1], found[row : row + 1, [place]], 1)
+            alone = rescore(
+                corpus.vectors, queries[row : row + 1], found[row : row + 1, [place]], 1
+            )
             assert alone[1][0, 0] == scores[row, place]
 
 

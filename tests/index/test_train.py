@@ -33,13 +33,17 @@ def test_a_sample_holds_distinct_live_ids_in_order(live, count, seed):
 
 def test_every_live_row_is_as_likely_as_the_others():
     live = np.arange(100) % 2 == 0
-    drawn = np.bincount(np.concatenate([sample_ids(live, 10, s) for s in range(2000)]), minlength=100)
+    drawn = np.bincount(
+        np.concatenate([sample_ids(live, 10, s) for s in range(2000)]), minlength=100
+    )
     assert (drawn[1::2] == 0).all()
     assert abs(drawn[::2] - 400).max() < 5 * np.sqrt(400 * 0.8)
 
 
 def test_the_training_sample_has_no_copies_and_no_empty_rows(corpus):
-    rows = training_sample(corpus.vectors, np.ones(len(corpus.live), dtype=bool) & hole(corpus), 9000, 0)
+    rows = training_sample(
+        corpus.vectors, np.ones(len(corpus.live), dtype=bool) & hole(corpus), 9000, 0
+    )
     assert len(np.unique(rows, axis=0)) == len(rows) == len(corpus.ids) - 3
     assert rows.any(axis=1).all()
 
@@ -71,7 +75,9 @@ def test_the_same_input_gives_the_same_bytes(corpus, factory):
 
 
 def test_another_seed_trains_another_template(corpus):
-    assert as_bytes(make(corpus, "IVF32,SQ8", seed=1)) != as_bytes(make(corpus, "IVF32,SQ8", seed=2))
+    assert as_bytes(make(corpus, "IVF32,SQ8", seed=1)) != as_bytes(
+        make(corpus, "IVF32,SQ8", seed=2)
+    )
 
 
 def test_rows_that_are_not_live_do_not_shape_the_template(corpus):

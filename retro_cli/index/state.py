@@ -1,0 +1,113 @@
+"""What the index stage is asked for, what there is to index, and whether training can be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from retro_cli.chunks.dedup import Aliases
+from retro_cli.chunks.live import own_live, searchable
+from retro_cli.chunks.manifest import ChunkManifest, require_manifest
+from retro_cli.embeddings.manifest import EmbeddingManifest
+from retro_cli.embeddings.manifest import require_manifest as require_embeddings
+from retro_cli.embeddings.stage import wanted_parts
+from retro_cli.errors import NotBuiltYet, UsageError
+from retro_cli.index.generation import Generation
+from retro_cli.index.plan import IndexPlan, plan_index
+from retro_cli.index.vectors import VectorPart, Vectors
+from retro_cli.store.layout import Layout
+
+GROWTH_BEFORE_TRAINING = 4.0
+SWITCH = 1.5  # how far the rows must have moved before exact search gives way to lists, or back
+
+Bits = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
+TextQueries = Callable[[Layout, ChunkManifest, EmbeddingManifest, Bits], Floats | None]
+
+
+@dataclass(frozen=True)
+class IndexJob:
+    """What the caller asks for. ``memory_bytes`` bounds the index, not the training."""
+
+    layout: Layout
+    recall: float = 0.95
+    factory: str = ""
+    memory_bytes: int = 4 << 30
+    retrain: bool = False
+    threads: int = 0
+    seed: int = 0
+    text_queries: TextQueries | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """What the chunks and vectors are now."""
+
+    chunks: ChunkManifest
+    embeddings: EmbeddingManifest
+    live: Bits
+    files: dict[str, str]  # chunk part name -> vectors file
+    parts: tuple[VectorPart, ...]
+
+    def vectors(self) -> Vectors:
+        return Vectors(self.parts, self.embeddings.encoder.dim)
+
+
+def read_state(layout: Layout) -> State:
+    """Raises NotBuiltYet unless every chunk part with rows has its vectors."""
+    chunks = require_manifest(layout.chunks)
+    embeddings = require_embeddings(layout.embeddings)
+    aliases = Aliases.load(layout.chunks, chunks.aliases)
+    made_by = f"{embeddings.encoder.fingerprint()} {embeddings.precision}"
+    files: dict[str, str] = {}
+    parts: list[VectorPart] = []
+    missing = 0
+    for want in wanted_parts(chunks, aliases, made_by):
+        have = embeddings.parts.get(want.part.name)
+        if have is None or have.fingerprint != want.fingerprint:
+            missing += 1
+            continue
+        files[want.part.name] = have.file.name
+        path = str(layout.embeddings / have.file.name)
+        parts.append(VectorPart(path, want.part.base, want.part.rows))
+    if missing:
+        raise NotBuiltYet(
+            f"{missing} of {missing + len(parts)} chunk parts have no vectors yet",
+            f"run: retro embed {layout.root}",
+        )
+    live = searchable(own_live(chunks), aliases)
+    return State(chunks, embeddings, live, files, tuple(parts))
+
+
+def plan_for(job: IndexJob, state: State) -> IndexPlan:
+    rows = int(state.live.sum())
+    if not rows:
+        raise UsageError("there is nothing to index: no chunk is alive", "run retro chunk first")
+    dim = state.embeddings.encoder.dim
+    return plan_index(rows, dim, job.memory_bytes, job.recall, job.factory)
+
+
+def why_retrain(previous: Generation | None, state: State, plan: IndexPlan, job: IndexJob) -> str:
+    """Why the trained template cannot be kept, or "" if it can."""
+    if previous is None:
+        return "first build"
+    if job.retrain:
+        return "asked for with --retrain"
+    encoder, precision = state.embeddings.encoder, state.embeddings.precision
+    if previous.encoder.fingerprint() != encoder.fingerprint() or previous.precision != precision:
+        return "the vectors come from another encoder"
+    if any(state.files.get(name, file) != file for name, file in previous.vectors.items()):
+        return "vectors were made again"
+    if job.factory and job.factory != previous.requested_factory:
+        return f"--factory {job.factory} was asked for"
+    rows = int(state.live.sum())
+    if not job.factory and not previous.requested_factory:
+        if plan.exact != previous.plan.exact and plan.factory != previous.plan.factory:
+            if not previous.template_rows / SWITCH <= rows <= previous.template_rows * SWITCH:
+                return f"{rows:,} rows call for {plan.factory} instead of {previous.plan.factory}"
+        elif rows > GROWTH_BEFORE_TRAINING * previous.template_rows:
+            return f"{rows:,} rows have outgrown training on {previous.template_rows:,}"
+    return ""
