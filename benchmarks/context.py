@@ -125,7 +125,8 @@ def database(context: Context, name: str, inputs: list[Path], encoder: str, *sta
     retro("chunk", *inputs, "--db", db, "--encoder", encoder)
     for stage in stages:
         say(f"{db.name}: {stage}")
-        retro(stage, db)
+        command, *options = stage.split()
+        retro(command, db, *options)
     return db
 
 

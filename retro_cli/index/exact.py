@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
-from retro_cli.index.vectors import Bits, Floats, Ids, Vectors, embedded
+from retro_cli.index.vectors import Bits, Floats, Ids, Vectors, embedded, sample_ids
 
 # Matrix products round differently from one shape to the next, so the rows at rank k and a few
 # after it may change places. These few more are scored again, one by one.
 SPARE = 16
+COPIES = 64  # a query with more exact copies than this has no neighbours worth the name
 RESCORED_FLOATS = 1 << 24  # read at a time: 64 MiB
+
+Shares = npt.NDArray[np.float64]
 
 
 @contextmanager
@@ -80,6 +84,62 @@ def rescore(vectors: Vectors, queries: Floats, ids: Ids, k: int) -> tuple[Ids, F
         products = np.einsum("qcd,qd->qc", rows, queries[start : start + step])
         scores[start : start + step][found] = products[found]
     return _sorted(ids, scores, k)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Held-out queries with what an exact search finds: (q, k) ids and scores, -1 for none.
+
+    ``barred`` (q, ?) holds each query's own row and its exact copies, -1 for none; neither the
+    truth nor a result counts them.
+    """
+
+    queries: Floats
+    ids: Ids
+    scores: Floats
+    barred: Ids
+
+    def recall(self, ids: Ids, scores: Floats) -> Shares:
+        """(q,) share of the truth that a result reaches. A row as near as the last one counts."""
+        own = (ids[:, :, None] == self.barred[:, None, :]).any(axis=2) | (ids < 0)
+        wanted = (self.ids >= 0).sum(axis=1)
+        last = np.where(self.ids >= 0, self.scores, np.inf).min(axis=1)
+        reached = (~own & (scores >= last[:, None])).sum(axis=1)
+        shares: Shares = np.minimum(reached, wanted) / wanted
+        return shares
+
+
+def database_truth(
+    vectors: Vectors, live: Bits, k: int, count: int, seed: int, threads: int = 0
+) -> Truth:
+    """``count`` random live rows as queries, without those that have only copies near them."""
+    own = sample_ids(live[: vectors.total], count, seed)
+    queries = vectors.gather(own)
+    own, queries = own[embedded(queries)], queries[embedded(queries)]
+    ids, scores = exact_search(vectors, queries, k + COPIES, live, threads=threads)
+    # A copy scores as the query itself does, to the bit: only such rows need comparing.
+    itself = np.einsum("qcd,qd->qc", queries[:, None, :], queries)
+    copy = (scores == itself) & (ids >= 0)
+    copy[copy] = (vectors.gather(ids[copy]) == queries[np.nonzero(copy)[0]]).all(axis=1)
+    copy |= ids == own[:, None]
+    order = np.argsort(copy | (ids < 0), axis=1, kind="stable")[:, :k]
+    truth_ids = np.take_along_axis(np.where(copy, -1, ids), order, axis=1)
+    truth_scores = np.take_along_axis(scores, order, axis=1)
+    barred = -np.sort(-np.where(copy, ids, -1), axis=1)  # descending: the copies come first
+    barred = barred[:, : int(copy.sum(axis=1).max(initial=0))]
+    return _with_neighbours(Truth(queries, truth_ids, truth_scores, barred))
+
+
+def text_truth(vectors: Vectors, live: Bits, queries: Floats, k: int, threads: int = 0) -> Truth:
+    """The truth for (t, dim) queries that are not rows of the database."""
+    queries = queries[embedded(queries)]
+    ids, scores = exact_search(vectors, queries, k, live, threads=threads)
+    return _with_neighbours(Truth(queries, ids, scores, ids[:, :0]))
+
+
+def _with_neighbours(truth: Truth) -> Truth:
+    kept = (truth.ids >= 0).any(axis=1)
+    return Truth(truth.queries[kept], truth.ids[kept], truth.scores[kept], truth.barred[kept])
 
 
 def _sorted(ids: Ids, scores: Floats, k: int) -> tuple[Ids, Floats]:

@@ -16,10 +16,18 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from retro_cli.errors import EncoderMismatch, IntegrityError
+from retro_cli.errors import EncoderMismatch
 from retro_cli.index.exact import SPARE, faiss_threads, nearest, rescore
 from retro_cli.index.plan import TUNED_K
-from retro_cli.index.segments import bitmap_selector, inverted_file, load_index, transformed
+from retro_cli.index.segments import (
+    bitmap_selector,
+    check_alike,
+    holds_float16,
+    inverted_file,
+    load_index,
+    scan_lists,
+    transformed,
+)
 from retro_cli.index.vectors import Bits, Floats, Ids, Vectors
 
 # Fast-scan codes can only be mapped with the newer flag; a Faiss without it reads them.
@@ -70,10 +78,10 @@ class Searcher:
         self._dead = np.ascontiguousarray(dead if dead is not None else [], dtype=np.uint8)
         self._indexes = [load_index(path, MAPPED) for path in segment_paths]
         self._ivfs = [inverted_file(index) for index in self._indexes]
-        _check_alike(self._ivfs, self._indexes, segment_paths, vectors.dim)
+        check_alike(self._ivfs, self._indexes, segment_paths, vectors.dim)
         self.rows = sum(ivf.ntotal for ivf in self._ivfs)
         self.nlist = self._ivfs[0].nlist if self._ivfs else 1
-        self.exact_codes = all(_holds_float16(ivf) for ivf in self._ivfs)
+        self.exact_codes = all(holds_float16(ivf) for ivf in self._ivfs)
         self._centroids: Floats | None = None
         self._living = self._without_dead()
 
@@ -209,7 +217,7 @@ class Searcher:
         parameters: Any = faiss.SearchParametersIVF
         settings = parameters(sel=rows.selector, nprobe=nprobe)
         found = [
-            _scan_one(ivf, inside, lists, products, width, settings)
+            scan_lists(ivf, inside, lists, products, width, settings)
             for ivf in self._ivfs
             if ivf.ntotal
         ]
@@ -243,47 +251,3 @@ class Searcher:
             "rows_scanned": [int(sizes[mine].sum()) for mine in lists],
             "probed_lists": [mine.tolist() for mine in lists],
         }
-
-
-def _scan_one(
-    ivf: Any, queries: Floats, lists: Ids, products: Floats, width: int, settings: Any
-) -> tuple[Ids, Floats]:
-    """(q, width) ids and scores by code within one segment.
-
-    Faiss's own wrapper of this call takes no parameters, so this calls what it wraps.
-    """
-    ids = np.empty((len(queries), width), dtype=np.int64)
-    scores = np.empty((len(queries), width), dtype=np.float32)
-    pointer = faiss.swig_ptr
-    ivf.search_preassigned_c(
-        len(queries),
-        pointer(queries),
-        width,
-        pointer(lists),
-        pointer(products),
-        pointer(scores),
-        pointer(ids),
-        False,
-        settings,
-    )
-    # Where nothing is found Faiss leaves an id of -1 beside whatever score its heap began with.
-    scores[ids < 0] = -np.inf
-    return ids, scores
-
-
-def _check_alike(ivfs: list[Any], indexes: list[Any], paths: Sequence[Path], dim: int) -> None:
-    for ivf, index, path in zip(ivfs, indexes, paths, strict=True):
-        if index.d != dim or ivf.nlist != ivfs[0].nlist:
-            raise IntegrityError(
-                f"{path} has {index.d} dimensions in {ivf.nlist} lists, not {dim} in "
-                f"{ivfs[0].nlist}",
-                "run retro index to make it again",
-            )
-
-
-def _holds_float16(ivf: Any) -> bool:
-    return (
-        isinstance(ivf, faiss.IndexIVFScalarQuantizer)
-        and ivf.sq.qtype == faiss.ScalarQuantizer.QT_fp16
-        and not ivf.by_residual
-    )

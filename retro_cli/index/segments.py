@@ -145,6 +145,62 @@ def stored_ids(index: Any) -> Ids:
     return np.sort(np.concatenate(pieces))
 
 
+def transformed(index: Any, rows: Floats) -> Floats:
+    """``rows`` as the inverted file sees them: rotated where a transform such as OPQ is ahead."""
+    if not isinstance(index, faiss.IndexPreTransform):
+        return rows
+    chain: Any = index.chain
+    for number in range(chain.size()):
+        rows = chain.at(number).apply(rows)
+    return rows
+
+
+def scan_lists(
+    ivf: Any, queries: Floats, lists: Ids, products: Floats, width: int, settings: Any
+) -> tuple[Ids, Floats]:
+    """(q, width) ids and scores by code within one segment.
+
+    Faiss's own wrapper of this call takes no parameters, so this calls what it wraps.
+    """
+    ids = np.empty((len(queries), width), dtype=np.int64)
+    scores = np.empty((len(queries), width), dtype=np.float32)
+    pointer = faiss.swig_ptr
+    ivf.search_preassigned_c(
+        len(queries),
+        pointer(queries),
+        width,
+        pointer(lists),
+        pointer(products),
+        pointer(scores),
+        pointer(ids),
+        False,
+        settings,
+    )
+    # Where nothing is found Faiss leaves an id of -1 beside whatever score its heap began with.
+    scores[ids < 0] = -np.inf
+    return ids, scores
+
+
+def check_alike(ivfs: list[Any], indexes: list[Any], paths: Sequence[Path], dim: int) -> None:
+    """Raises IntegrityError unless all segments have ``dim`` and the same number of lists."""
+    for ivf, index, path in zip(ivfs, indexes, paths, strict=True):
+        if index.d != dim or ivf.nlist != ivfs[0].nlist:
+            raise IntegrityError(
+                f"{path} has {index.d} dimensions in {ivf.nlist} lists, not {dim} in "
+                f"{ivfs[0].nlist}",
+                "run retro index to make it again",
+            )
+
+
+def holds_float16(ivf: Any) -> bool:
+    """Whether codes are the float16 rows themselves, so that a score by code is exact."""
+    return (
+        isinstance(ivf, faiss.IndexIVFScalarQuantizer)
+        and ivf.sq.qtype == faiss.ScalarQuantizer.QT_fp16
+        and not ivf.by_residual
+    )
+
+
 def _write(index: Any, out: Path, vectors: Vectors | None) -> SegmentInfo:
     ids = stored_ids(index)
     faiss.write_index(index, str(out))
@@ -166,13 +222,3 @@ def _error(index: Any, vectors: Vectors, ids: Ids) -> float:
     rows = transformed(index, vectors.gather(ids[::step]))
     cosines, _ = inverted_file(index).quantizer.search(rows, 1)
     return float(np.mean(1 - cosines))
-
-
-def transformed(index: Any, rows: Floats) -> Floats:
-    """``rows`` as the inverted file sees them: rotated where a transform such as OPQ is ahead."""
-    if not isinstance(index, faiss.IndexPreTransform):
-        return rows
-    chain: Any = index.chain
-    for number in range(chain.size()):
-        rows = chain.at(number).apply(rows)
-    return rows

@@ -20,20 +20,10 @@ from retro_cli.index.plan import (
     Speed,
 )
 from retro_cli.index.segments import inverted_file
-from retro_cli.index.vectors import Bits, Floats, Ids, Vectors, embedded, row_keys
+from retro_cli.index.vectors import Bits, Floats, Vectors, embedded, row_keys, sample_ids
 
 GRAPH_EFFORT = 64  # Faiss's 16 puts one row in fifteen into another list than the nearest
 SPARE_SHARE = 1.25  # drawn beyond what is wanted, to make up for copies and empty rows
-
-
-def sample_ids(live: Bits, count: int, seed: int) -> Ids:
-    """(count,) sorted ids drawn uniformly, without repeats, from all rows of ``live``."""
-    alive = np.flatnonzero(live)
-    if count >= len(alive):
-        return alive
-    picked = np.random.default_rng(seed).choice(len(alive), count, replace=False, shuffle=False)
-    picked.sort()
-    return alive[picked]
 
 
 def training_sample(vectors: Vectors, live: Bits, count: int, seed: int) -> Floats:

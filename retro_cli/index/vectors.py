@@ -106,6 +106,16 @@ class Vectors:
         return rows
 
 
+def sample_ids(live: Bits, count: int, seed: int) -> Ids:
+    """(count,) sorted ids drawn uniformly, without repeats, from all rows of ``live``."""
+    alive = np.flatnonzero(live)
+    if count >= len(alive):
+        return alive
+    picked = np.random.default_rng(seed).choice(len(alive), count, replace=False, shuffle=False)
+    picked.sort()
+    return alive[picked]
+
+
 def embedded(rows: Floats) -> Bits:
     """(n,) which rows of (n, dim) hold a vector at all: a row of zeros was not embedded."""
     return np.asarray(rows.any(axis=1))
