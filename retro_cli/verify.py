@@ -161,14 +161,18 @@ def _rederive(
     picks = random.choice(
         len(parts), size=min(4, len(parts)), replace=False, p=weights / weights.sum()
     )
-    encoder = load_encoder(resolved, purpose="bulk", precision=embeddings.precision, device="cpu")
+    # Half precision is a GPU's; here its vectors are compared with single precision.
+    precision = "fp32" if embeddings.precision == "fp16" else embeddings.precision
+    encoder = load_encoder(resolved, purpose="bulk", precision=precision, device="cpu")
     use_ids = uses_stored_ids(chunks, spec)
     for pick in picks:
         part = parts[pick]
         file = layout.embeddings / embeddings.parts[part.name].file.name
         stored = np.load(file, mmap_mode="r", allow_pickle=False)
         chosen = np.flatnonzero(np.any(stored[: 1 << 12] != 0, axis=1))
-        chosen = np.sort(random.choice(chosen, min(sample // 4, len(chosen)), replace=False))
+        chosen = np.sort(
+            random.choice(chosen, min(-(-sample // len(picks)), len(chosen)), replace=False)
+        )
         column = "tokens" if use_ids else "text"
         batch = next(read_blocks(layout.chunks / part.chunks_file, [column], rows=1 << 12))
         values = batch.column(0).take(chosen)
