@@ -15,7 +15,8 @@ from retro_cli.chunks.rows import read_blocks
 from retro_cli.embeddings.external import exported_ids
 from retro_cli.embeddings.manifest import EmbeddingManifest
 from retro_cli.embeddings.manifest import require_manifest as require_embeddings
-from retro_cli.errors import NotBuiltYet, UsageError
+from retro_cli.errors import UsageError
+from retro_cli.index.state import read_state
 from retro_cli.store.atomic import disk_errors, replacing
 from retro_cli.store.layout import Layout
 
@@ -31,7 +32,10 @@ def export(layout: Layout, out: Path, *, vectors: bool) -> int:
     layout.require()
     chunks = require_manifest(layout.chunks)
     ids = exported_ids(chunks, Aliases.load(layout.chunks, chunks.aliases))
-    embeddings = require_embeddings(layout.embeddings) if vectors or out.suffix == ".npy" else None
+    embeddings = None
+    if vectors or out.suffix == ".npy":
+        embeddings = require_embeddings(layout.embeddings)
+        read_state(layout)  # raises unless every chunk has its vector
     writers = {".parquet": _to_parquet, ".jsonl": _to_jsonl, ".npy": _to_npy}
     if out.suffix not in writers:
         raise UsageError(f"{out}: unknown format", "name a .parquet, .jsonl or .npy file")
@@ -72,8 +76,6 @@ def _tables(
 def _stored(layout: Layout, part: Part, embeddings: EmbeddingManifest | None) -> np.ndarray | None:
     if embeddings is None:
         return None
-    if part.name not in embeddings.parts:
-        raise NotBuiltYet(f"{part.name} has no vectors yet", f"run: retro embed {layout.root}")
     file = embeddings.parts[part.name].file.name
     stored: np.ndarray = np.load(layout.embeddings / file, mmap_mode="r", allow_pickle=False)
     return stored

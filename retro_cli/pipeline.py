@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -56,14 +57,15 @@ def chunk(
     """
     options = options or ChunkOptions()
     settings = settings_for(layout, overrides or {})
-    listed = list_inputs([spec for spec in specs if spec != STDIN]) if set(specs) != {STDIN} else []
+    listed = [] if set(specs) == {STDIN} else _list_corpus(layout, specs)
     tokenizer = find_tokenizer(settings, options.allow_download)
     with disk_errors(layout.root):
         _make_root(layout)
     with disk_errors(layout.root), writer_lock(layout.root, "chunk"):
         if STDIN in specs:
             listed = sorted([*listed, _spool(layout, stdin)], key=lambda file: file.uri)
-        save_settings(layout, settings)
+        if not layout.exists():
+            save_settings(layout, settings)
         job = ChunkJob(
             folder=layout.chunks,
             settings=settings,
@@ -73,6 +75,7 @@ def chunk(
             workers=options.workers or cores(),
             prune=options.prune,
             part_bytes=options.part_bytes,
+            accepted=lambda: save_settings(layout, settings),
         )
         report = chunk_stage(job, progress)
         _spool_path(layout).unlink(missing_ok=True)
@@ -94,9 +97,11 @@ def embed(
     layout.require()
     resolved = resolve(settings.encoder, allow_download=allow_download)
     with disk_errors(layout.root), writer_lock(layout.root, "embed"):
+        named = overrides is not None and overrides.get("encoder") is not None
+        job = EmbedJob(layout, resolved, settings.precision, device, workers, threads, named)
+        report = embed_stage(job, progress)
         save_settings(layout, settings)
-        job = EmbedJob(layout, resolved, settings.precision, device, workers, threads)
-        return embed_stage(job, progress)
+        return report
 
 
 def index(layout: Layout, job: IndexJob, *, progress: Progress = SILENT) -> IndexReport:
@@ -111,9 +116,19 @@ def index(layout: Layout, job: IndexJob, *, progress: Progress = SILENT) -> Inde
 
 
 def settings_for(layout: Layout, overrides: dict[str, Any]) -> Settings:
-    """What was saved (or the defaults), with what the user named now."""
-    saved = load_settings(layout) if layout.exists() else Settings()
-    return saved.changed(**overrides)
+    """What was saved (or the defaults), with what the user named now.
+
+    A local encoder or tokenizer is kept by its absolute path, and the tokenizer of a new database
+    is pinned: embedding with another encoder later must not cut the corpus anew.
+    """
+    for name in ("encoder", "tokenizer"):
+        value = overrides.get(name)
+        if value and os.path.exists(value):
+            overrides = {**overrides, name: os.path.abspath(value)}
+    if layout.exists():
+        return load_settings(layout).changed(**overrides)
+    settings = Settings().changed(**overrides)
+    return settings.changed(tokenizer=settings.tokenizer or settings.encoder)
 
 
 def find_tokenizer(settings: Settings, allow_download: bool = False) -> Path:
@@ -130,6 +145,25 @@ def find_tokenizer(settings: Settings, allow_download: bool = False) -> Path:
             f"no tokenizer '{name}': neither a file or folder nor a known encoder", error.hint
         ) from error
     return tokenizer_path(resolved)
+
+
+def _list_corpus(layout: Layout, specs: Sequence[str]) -> list[InputFile]:
+    """The input files but those of this database, and of any other that lies in the folders."""
+    listed = list_inputs([spec for spec in specs if spec != STDIN])
+    databases = {
+        os.path.dirname(f.path) for f in listed if os.path.basename(f.path) == SETTINGS_FILE
+    }
+    mine = [
+        os.path.join(os.path.realpath(folder), "")
+        for folder in (str(layout.root), *databases)
+        if Layout(Path(folder)).chunks.is_dir() or Path(folder) == layout.root
+    ]
+    corpus = [
+        f for f in listed if "://" in f.path or not os.path.realpath(f.path).startswith(tuple(mine))
+    ]
+    if not corpus:
+        raise InputNotFound("the input holds nothing but retrieval databases", "name a corpus")
+    return corpus
 
 
 def _make_root(layout: Layout) -> None:

@@ -13,8 +13,12 @@ from retro_cli.chunks.manifest import ChunkManifest, load_manifest
 from retro_cli.config import Settings, load_settings
 from retro_cli.embeddings.manifest import load_manifest as load_embeddings
 from retro_cli.embeddings.stage import wanted_parts
-from retro_cli.index.generation import Generation, current_generation, load_bitmap
-from retro_cli.store.atomic import read_json
+from retro_cli.index.generation import (
+    Generation,
+    current_generation,
+    generation_chunks,
+    load_bitmap,
+)
 from retro_cli.store.layout import Layout
 
 
@@ -130,13 +134,9 @@ def _index(layout: Layout, chunks: ChunkManifest | None) -> Stage:
     if new or old:
         why = f"{new:,} chunks are not in it, {old:,} that are gone still answer"
         return Stage("index", "stale", facts, why, todo)
-    if chunks.seen_by_index() != _snapshot(layout, generation):
+    if chunks.seen_by_index() != generation_chunks(layout.index, generation):
         return Stage("index", "stale", facts, "the chunks were committed again since", todo)
     return Stage("index", "ok", facts)
-
-
-def _snapshot(layout: Layout, generation: Generation) -> ChunkManifest:
-    return ChunkManifest.from_json(read_json(layout.index / generation.chunks.name))
 
 
 def index_facts(layout: Layout, generation: Generation) -> dict[str, Any]:

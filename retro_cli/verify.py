@@ -53,13 +53,16 @@ def verify(layout: Layout, progress: Progress = SILENT, sample: int = SAMPLE) ->
     embeddings = load_embeddings(layout.embeddings)
     work = list(_hashed(layout, chunks, embeddings, result))
     progress.started("verify", sum(record.bytes for _, record in work), "bytes")
+    caches = {folder: Verified(folder) for folder, _ in work}
     for folder, record in work:
-        if problem := Verified(folder).problem(record, every_byte=True):
+        if problem := caches[folder].problem(record, every_byte=True):
             result.problems.append(f"{folder.name}: {problem}")
         result.files += 1
         result.bytes += record.bytes
         progress.advanced("verify", record.bytes)
     progress.finished("verify")
+    for cache in caches.values():  # what was found damaged is not trusted by the next run
+        cache.save()
     if chunks is not None and not result.problems:
         for part in chunks.parts:
             _check_part(layout, part, result)

@@ -95,6 +95,25 @@ def hash_input(stream_of: Callable[[InputFile], Iterable[bytes]], file: InputFil
     return digest.hexdigest()
 
 
+def recover_inputs(uris: Iterable[tuple[str, int]]) -> dict[str, KnownFile]:
+    """The table again from (uri, item) pairs of the parts, with nothing known of the files.
+
+    A size of -1 never matches, so that each file is compared by its documents when it is named.
+    """
+    items: dict[str, set[int]] = {}
+    for uri, item in uris:
+        items.setdefault(uri, set()).add(item)
+    return {uri: KnownFile(uri, -1, 0, "", tuple(sorted(found))) for uri, found in items.items()}
+
+
+def doubted(files: Iterable[KnownFile], damaged_items: set[int]) -> list[KnownFile]:
+    """The files, with those that lost documents marked so that they are read when next named."""
+    return [
+        replace(f, size=-1, sha256="") if not damaged_items.isdisjoint(f.items) else f
+        for f in files
+    ]
+
+
 def save_inputs(folder: Path, files: Sequence[KnownFile]) -> FileRecord:
     """Write the table, named by its content; equal tables have equal bytes."""
     ordered = sorted(files, key=lambda file: file.uri)

@@ -7,7 +7,7 @@ rename. A kill at any point loses at most the parts in flight.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,8 +24,10 @@ from retro_cli.chunks.inputs import (
     Comparison,
     KnownFile,
     compare_inputs,
+    doubted,
     hash_input,
     load_inputs,
+    recover_inputs,
     save_inputs,
 )
 from retro_cli.chunks.manifest import ChunkManifest, load_manifest
@@ -42,6 +44,7 @@ from retro_cli.events import SILENT, Progress
 from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import Verified
 from retro_cli.store.journal import Journal
+from retro_cli.store.tables import read_columns
 
 PART_BYTES = 8 << 20  # of input: about 36,000 chunks, 28 MB of MiniLM vectors
 JOURNAL = "journal.jsonl"
@@ -59,6 +62,7 @@ class ChunkJob:
     workers: int = 1
     prune: bool = False
     part_bytes: int = PART_BYTES
+    accepted: Callable[[], None] = lambda: None  # called once the plan stands, before any work
 
 
 def chunk(job: ChunkJob, progress: Progress = SILENT) -> ChunkReport:
@@ -101,8 +105,9 @@ class _Run:
             lambda f: not damaged.isdisjoint(f.items) or (self.job.prune and f.vanished > 0),
             self._sha256,
         )
+        comparison.missing = doubted(comparison.missing, damaged)
         pruned = [f for f in comparison.missing if self.job.prune and self._covered(f)]
-        self._refuse_to_lose(committed, manifest, comparison, known)
+        self._refuse_to_lose(committed)
         update = plan_update(
             self.folder,
             manifest.parts,
@@ -113,6 +118,7 @@ class _Run:
             pruned=pruned,
             prune=self.job.prune,
         )
+        self.job.accepted()
         items = deal(update.slices, manifest.next_item, self.job.part_bytes)
         if committed == manifest and not items and not update.dead and not pruned:
             same = all(known[f.uri] == f for f in comparison.unchanged)
@@ -132,19 +138,35 @@ class _Run:
         if committed.fingerprint != self.fingerprint:
             self._note("the chunk settings or the tokenizer changed: every document is cut again")
             return fresh, {}, set()
-        if committed.inputs is not None and self.verified.problem(committed.inputs):
-            self._note(f"{committed.inputs.name} is damaged: every document is read again")
-            return fresh, {}, set()
         good, damaged = [], set()
         for part in committed.parts:
             problems = [p for file in part.written.files if (p := self.verified.problem(file))]
             if problems:
-                self._note(f"{problems[0]}: its documents are chunked again")
+                self._note(f"{problems[0]}: its documents are chunked again where they are named")
                 damaged.add(part.item)
             else:
                 good.append(part)
-        known = load_inputs(self.folder, committed.inputs)
-        return replace(committed, parts=tuple(good)), known, damaged
+        usable = replace(committed, parts=tuple(good))
+        if usable.aliases is not None and (problem := self.verified.problem(usable.aliases)):
+            self._note(f"{problem}: duplicates are looked for again")
+            usable = replace(usable, aliases=None)
+        return usable, self._known(usable), damaged
+
+    def _known(self, manifest: ChunkManifest) -> dict[str, KnownFile]:
+        """The input table, or what the parts themselves tell of it."""
+        if manifest.inputs is None:
+            return {}
+        problem = self.verified.problem(manifest.inputs)
+        if not problem:
+            return load_inputs(self.folder, manifest.inputs)
+        self._note(f"{problem}: inputs are compared by their documents")
+        return recover_inputs(
+            (uri, part.item)
+            for part in manifest.parts
+            for uri in read_columns(self.folder / part.docs_file, ["uri"])["uri"]
+            .unique()
+            .to_pylist()
+        )
 
     def _sha256(self, file: InputFile) -> str:
         """The file's hash, or "" if it cannot be read: then it is asked again every time."""
@@ -160,22 +182,12 @@ class _Run:
     def _covered(self, file: KnownFile) -> bool:
         return self.roots.covers(file.uri)
 
-    def _refuse_to_lose(
-        self,
-        committed: ChunkManifest | None,
-        manifest: ChunkManifest,
-        comparison: Comparison,
-        known: dict[str, KnownFile],
-    ) -> None:
+    def _refuse_to_lose(self, committed: ChunkManifest | None) -> None:
         """Starting over may not silently drop documents whose files are not in this input."""
-        if committed is None or known or self.job.prune or not committed.parts:
+        if committed is None or committed.fingerprint == self.fingerprint or self.job.prune:
             return
-        try:
-            before = load_inputs(self.folder, committed.inputs)
-        except OSError:
-            return
-        lost = sorted(set(before) - set(self.listed))
-        if lost and not manifest.parts:
+        lost = sorted(set(self._known(committed)) - set(self.listed))
+        if lost:
             raise UsageError(
                 f"every document has to be chunked again, but {len(lost)} input files are not "
                 f"named, the first is {lost[0]}",
@@ -230,7 +242,7 @@ class _Run:
         rejections = gather_rejections(self.folder, done, update)
         parts = kill(manifest.parts, update.dead)
         parts, next_id = place(parts, items, done, manifest.next_id)
-        if not any(part.live_docs for part in parts) and rejections:
+        if rejections and not manifest.parts and not any(part.live_docs for part in parts):
             raise UnreadableInput(
                 f"nothing could be read: {describe(rejections[0])}",
                 f"{len(rejections)} records were set aside, none was good",
@@ -292,8 +304,8 @@ class _Run:
 
     def _tidy(self, manifest: ChunkManifest) -> None:
         """After the commit: the journal and what only it needed can go."""
-        for record in manifest.files():
-            if not self.verified.knows(record):
+        for record in (manifest.inputs, manifest.aliases):  # written by this process, or verified
+            if record is not None and not self.verified.knows(record):
                 self.verified.trust(record)
         self.verified.save({record.name for record in manifest.files()})
         for leftover in self.folder.glob("part-*.rejected.jsonl"):

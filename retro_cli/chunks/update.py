@@ -17,6 +17,8 @@ from retro_cli.chunks.part import document_hash
 from retro_cli.corpus import InputFile, ReadOptions, Rejected, Slice, read, split
 from retro_cli.store.tables import read_columns
 
+EMPTY = "empty text"
+
 
 @dataclass
 class Update:
@@ -70,8 +72,10 @@ def _compare_file(
         update.slices.append(Slice(file, only=changes.positions))
     update.dead += changes.replaced
     update.replaced += len(changes.replaced)
-    # A file that is damaged today must not take yesterday's documents with it.
-    if prune and not rejections:
+    # A file that is damaged today must not take yesterday's documents with it; one that was
+    # emptied on purpose may.
+    damaged = any(record.reason != EMPTY for record in rejections)
+    if prune and not damaged:
         update.dead += changes.vanished
         update.removed += len(changes.vanished)
     else:

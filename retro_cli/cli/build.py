@@ -97,6 +97,7 @@ def embed(
         Path | None,
         typer.Option(
             "--from",
+            envvar="RETRO_FROM",
             metavar="FILE",
             help="Take vectors made elsewhere: .npy in the order of 'retro export', or Parquet "
             "with the columns id and vector.",
@@ -116,7 +117,7 @@ def embed(
 
 def index(
     db: options.DatabaseArgument,
-    recall: options.Recall = 0.95,
+    recall: options.Recall = None,
     factory: options.Factory = "",
     memory: options.Memory = 4.0,
     retrain: Annotated[
@@ -146,7 +147,7 @@ def build(
     with_title: options.WithTitle = None,
     encoder: options.EncoderOption = None,
     precision: options.Precision = None,
-    recall: options.Recall = 0.95,
+    recall: options.Recall = None,
     download: options.Download = False,
     workers: options.Workers = 0,
 ) -> None:

@@ -19,14 +19,20 @@ def register(app: typer.Typer) -> None:
     command(app, "demo", ["retro demo", "retro demo --corpus docs/ --db docs.db"], "Start")(demo)
 
 
+CORPUS = Path("sample_corpus/archive")
+CorpusOption = Annotated[
+    Path, typer.Option(envvar="RETRO_DEMO_CORPUS", help="A folder of documents.")
+]
+DatabaseOption = Annotated[
+    Path, typer.Option("--db", envvar="RETRO_DEMO_DB", help="Where the database goes.")
+]
+Questions = Annotated[
+    list[str] | None, typer.Option(metavar="TEXT", help="Questions to ask; may be repeated.")
+]
+
+
 def demo(
-    corpus: Annotated[Path, typer.Option(help="A folder of documents.")] = Path(
-        "sample_corpus/archive"
-    ),
-    db: Annotated[Path, typer.Option("--db", help="Where the database goes.")] = Path("demo.db"),
-    ask: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="Questions to ask; may be repeated.")
-    ] = None,
+    corpus: CorpusOption = CORPUS, db: DatabaseOption = Path("demo.db"), ask: Questions = None
 ) -> None:
     """Chunk, embed and index a corpus, then ask it a few questions."""
     if not corpus.exists():
@@ -38,7 +44,7 @@ def demo(
     _show(f"retro embed {db}")
     run.embed(db, {}, "auto", 1, 0, False)
     _show(f"retro index {db}")
-    run.index(db, 0.95, "", 4.0, False, 0)
+    run.index(db, None, "", 4.0, False, 0)
     for question in ask or _questions(corpus):
         _show(f'retro query {db} "{question}" -k 1')
         query.ask(db, question, k=1)

@@ -25,7 +25,10 @@ def export(
     out: Annotated[
         Path, typer.Argument(help="A .parquet, .jsonl or .npy file.", show_default=False)
     ],
-    vectors: Annotated[bool, typer.Option("--vectors", help="Write the vectors too.")] = False,
+    vectors: Annotated[
+        bool,
+        typer.Option("--vectors", envvar="RETRO_EXPORT_VECTORS", help="Write the vectors too."),
+    ] = False,
 ) -> None:
     """Write chunks and vectors to a file, in the order that 'embed --from' takes."""
     from retro_cli.export import export as write

@@ -131,14 +131,20 @@ PartSize = Annotated[
     ),
 ]
 Recall = Annotated[
-    float,
+    float | None,
     typer.Option(
-        min=0.0, max=1.0, help="Recall at 10 that nprobe is tuned to.", rich_help_panel="Index"
+        min=0.0,
+        max=1.0,
+        help="Recall at 10 that nprobe is tuned to. (default: as before, else 0.95)",
+        rich_help_panel="Index",
     ),
 ]
 Factory = Annotated[
     str,
-    typer.Option(help="A Faiss factory string instead of the plan's.", rich_help_panel="Index"),
+    typer.Option(
+        help="A Faiss factory string instead of the plan's; auto goes back to it.",
+        rich_help_panel="Index",
+    ),
 ]
 Memory = Annotated[
     float,

@@ -29,7 +29,7 @@ def plan(
     encoder: options.EncoderOption = None,
     precision: options.Precision = None,
     memory: options.Memory = 4.0,
-    recall: options.Recall = 0.95,
+    recall: options.Recall = None,
 ) -> None:
     """Estimate rows, bytes, memory and time for a corpus, from a two-second probe."""
     from retro_cli.config import Settings
@@ -51,7 +51,7 @@ def plan(
         chunk_tokens=chunk_tokens,
         precision=settings.precision,
         memory_bytes=int(memory * 1e9),
-        recall=recall,
+        recall=recall or 0.95,
     )
     if console.state.json:
         console.record(asdict(found))

@@ -154,7 +154,7 @@ def import_vectors(db: Path, vectors: Path, encoder: str | None) -> None:
 
 
 def index(
-    db: Path, recall: float, factory: str, memory: float, retrain: bool, threads: int
+    db: Path, recall: float | None, factory: str, memory: float, retrain: bool, threads: int
 ) -> None:
     from retro_cli import pipeline
     from retro_cli.index.stage import IndexJob
@@ -225,20 +225,21 @@ def _index_lines(report: IndexReport, seconds: float) -> list[str]:
     return lines
 
 
-def show_plan(db: Path, recall: float, factory: str, memory: float) -> None:
+def show_plan(db: Path, recall: float | None, factory: str, memory: float) -> None:
     from retro_cli.index.generation import current_generation
     from retro_cli.index.plan import predict
-    from retro_cli.index.state import IndexJob, plan_for, read_state, why_retrain
+    from retro_cli.index.state import IndexJob, as_before, plan_for, read_state, why_retrain
     from retro_cli.index.train import probe
     from retro_cli.store.layout import Layout
 
     job = IndexJob(Layout(db), recall, factory, int(memory * 1e9))
     job.layout.require()
     state = read_state(job.layout)
-    plan = plan_for(job, state)
+    previous = current_generation(job.layout.index)
+    job = as_before(job, previous)
+    plan = plan_for(job, state, previous)
     rows, dim = int(state.live.sum()), state.embeddings.encoder.dim
     costs = predict(plan, rows, dim, probe(dim))
-    previous = current_generation(job.layout.index)
     reason = why_retrain(previous, state, plan, job)
     if console.state.json:
         console.record({**asdict(plan), **asdict(costs), "rows": rows, "retrain": reason})

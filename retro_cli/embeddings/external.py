@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from retro_cli.chunks.dedup import Aliases
+from retro_cli.chunks.live import own_live, searchable
 from retro_cli.chunks.manifest import ChunkManifest, require_manifest
 from retro_cli.chunks.rows import ChunkRows
 from retro_cli.embeddings.encoder import load_encoder
 from retro_cli.embeddings.manifest import EmbeddedPart, EmbeddingManifest
 from retro_cli.embeddings.resolve import resolve
 from retro_cli.embeddings.spec import EncoderSpec
-from retro_cli.embeddings.stage import EmbedReport, WantedPart, wanted_parts
+from retro_cli.embeddings.stage import EXTERNAL, EmbedReport, WantedPart, wanted_parts
 from retro_cli.embeddings.work import write_vectors
 from retro_cli.errors import EncoderMismatch, UnreadableInput
 from retro_cli.events import Progress
@@ -26,7 +29,6 @@ from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
 
 Floats = npt.NDArray[np.float32]
-EXTERNAL = "external"
 _SAMPLE = 8
 _AGREES = 0.98
 
@@ -40,8 +42,9 @@ def import_vectors(
     again and must agree. Without it only query vectors can search. Raises UnreadableInput for a
     file that does not fit, EncoderMismatch if the sample disagrees.
     """
-    chunks = require_manifest(layout.chunks)
+    layout.require()
     with writer_lock(layout.root, "embed"):
+        chunks = require_manifest(layout.chunks)
         layout.embeddings.mkdir(exist_ok=True)
         aliases = Aliases.load(layout.chunks, chunks.aliases)
         ids = exported_ids(chunks, aliases)
@@ -64,12 +67,8 @@ def import_vectors(
 
 
 def exported_ids(chunks: ChunkManifest, aliases: Aliases) -> npt.NDArray[np.int64]:
-    """The chunk ids that have a vector of their own, ascending: the order of ``retro export``."""
-    mine = np.zeros(chunks.next_id, dtype=bool)
-    for part in chunks.parts:
-        mine[part.base : part.base + part.rows] = True
-    mine[aliases.member] = False
-    return np.flatnonzero(mine)
+    """The ids of the searchable chunks, ascending: the order of ``retro export``."""
+    return np.flatnonzero(searchable(own_live(chunks), aliases))
 
 
 def _load(path: Path, ids: npt.NDArray[np.int64]) -> Any:
@@ -80,19 +79,25 @@ def _load(path: Path, ids: npt.NDArray[np.int64]) -> Any:
             raise UnreadableInput(
                 f"{path}: {error}", "give a .npy file of shape (n, dim)"
             ) from error
-        if matrix.ndim != 2 or len(matrix) != len(ids):
+        if matrix.ndim != 2 or len(matrix) != len(ids) or matrix.dtype.kind not in "fiu":
             raise UnreadableInput(
-                f"{path} has shape {matrix.shape}, but there are {len(ids):,} chunks to embed",
+                f"{path} has shape {matrix.shape} of {matrix.dtype}, but there are {len(ids):,} "
+                "chunks to embed",
                 "retro export writes them in the order that --from expects",
             )
         return matrix
     try:
         table = pq.read_table(path, columns=["id", "vector"])
-    except (OSError, KeyError, ValueError) as error:
+        given = table["id"].to_numpy().astype(np.int64, casting="safe")
+        rows = table["vector"].combine_chunks()
+        lengths = set(pc.list_value_length(rows).to_pylist())
+        flat = rows.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, pa.ArrowException) as error:
         raise UnreadableInput(
             f"{path}: {error}", "give .npy, or Parquet with the columns id and vector"
         ) from error
-    given = table["id"].to_numpy()
+    if len(lengths) != 1 or None in lengths or not all(lengths):
+        raise UnreadableInput(f"{path}: vectors of unequal length", "every vector needs dim values")
     order = np.argsort(given, kind="stable")
     places = np.searchsorted(given, ids, sorter=order)
     found = np.take(order, np.minimum(places, len(order) - 1)) if len(order) else places
@@ -102,10 +107,6 @@ def _load(path: Path, ids: npt.NDArray[np.int64]) -> Any:
             f"{path} lacks vectors for {len(lost):,} chunks, the first is {lost[0]}",
             "retro export --with chunks lists the ids",
         )
-    rows = table["vector"].combine_chunks()
-    flat = rows.flatten().to_numpy(zero_copy_only=False)
-    if not len(rows) or len(flat) % len(rows):
-        raise UnreadableInput(f"{path}: vectors of unequal length", "every vector needs dim values")
     return flat.reshape(len(rows), -1)[found]
 
 

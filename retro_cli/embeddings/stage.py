@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from retro_cli.chunks.dedup import Aliases
+from retro_cli.chunks.live import own_live, searchable
 from retro_cli.chunks.manifest import ChunkManifest, Part, require_manifest
 from retro_cli.config import fingerprint
 from retro_cli.embeddings.manifest import EmbeddedPart, EmbeddingManifest, load_manifest
@@ -17,6 +18,7 @@ from retro_cli.embeddings.spec import EncoderSpec
 from retro_cli.embeddings.work import Task, embed_part
 from retro_cli.engine import run_parts
 from retro_cli.engine.local import cores
+from retro_cli.errors import UsageError
 from retro_cli.events import SILENT, Progress
 from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import FileRecord, Verified
@@ -24,6 +26,7 @@ from retro_cli.store.journal import Journal
 from retro_cli.store.layout import Layout
 
 JOURNAL = "journal.jsonl"
+EXTERNAL = "external"  # the kind of an encoder that is not known here
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class EmbedJob:
     device: str = "auto"
     workers: int = 1
     threads: int = 0
+    named: bool = True  # whether the user named the encoder now
 
 
 def embed(job: EmbedJob, progress: Progress = SILENT) -> EmbedReport:
@@ -60,8 +64,10 @@ def embed(job: EmbedJob, progress: Progress = SILENT) -> EmbedReport:
     sweep_temporaries(folder)
     spec = job.encoder.spec
     before = load_manifest(folder)
-    notes = list(_reasons(before, spec, job.precision))
     aliases = Aliases.load(job.layout.chunks, chunks.aliases)
+    if before is not None and before.encoder.kind == EXTERNAL and not job.named:
+        return _keep_external(chunks, aliases, before)
+    notes = list(_reasons(before, spec, job.precision))
     wanted = wanted_parts(chunks, aliases, f"{spec.fingerprint()} {job.precision}")
     verified = Verified(folder)
     kept = _still_good(before, wanted, verified, notes)
@@ -103,10 +109,11 @@ class WantedPart:
 
 
 def wanted_parts(chunks: ChunkManifest, aliases: Aliases, made_by: str) -> list[WantedPart]:
-    """Every chunk part that has a live row, with the fingerprint its vectors must carry."""
+    """Every chunk part that has a searchable row, with the fingerprint its vectors must carry."""
     result = []
+    live = searchable(own_live(chunks), aliases)
     for part in chunks.parts:
-        if not part.rows:
+        if not live[part.base : part.base + part.rows].any():
             continue
         low, high = np.searchsorted(aliases.member, [part.base, part.base + part.rows])
         skipped = aliases.member[low:high] - part.base
@@ -118,6 +125,22 @@ def wanted_parts(chunks: ChunkManifest, aliases: Aliases, made_by: str) -> list[
 
 def uses_stored_ids(chunks: ChunkManifest, spec: EncoderSpec) -> bool:
     return chunks.tokenizer_sha256 == spec.tokenizer_sha256 and not spec.document_prompt
+
+
+def _keep_external(
+    chunks: ChunkManifest, aliases: Aliases, before: EmbeddingManifest
+) -> EmbedReport:
+    """Vectors made elsewhere stay while they cover the chunks; ours never replace them unasked."""
+    made_by = f"{before.encoder.fingerprint()} {before.precision}"
+    wanted = wanted_parts(chunks, aliases, made_by)
+    have = {name: part.fingerprint for name, part in before.parts.items()}
+    if any(have.get(want.part.name) != want.fingerprint for want in wanted):
+        raise UsageError(
+            "the vectors were made elsewhere and do not cover all chunks any more",
+            "give new ones with --from, or name an --encoder to embed everything here",
+        )
+    rows = sum(part.embedded for part in before.parts.values())
+    return EmbedReport(0, len(have), 0, rows, before.encoder, before.precision, False)
 
 
 def _reasons(before: EmbeddingManifest | None, spec: EncoderSpec, precision: str) -> Sequence[str]:

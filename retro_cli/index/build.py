@@ -11,11 +11,18 @@ import numpy.typing as npt
 
 from retro_cli.config import fingerprint
 from retro_cli.events import Progress
-from retro_cli.index.generation import Generation, Quality, Segment, load_bitmap, save_bitmap
+from retro_cli.index.generation import (
+    Generation,
+    Quality,
+    Segment,
+    last_number,
+    load_bitmap,
+    save_bitmap,
+)
 from retro_cli.index.plan import IndexPlan
 from retro_cli.index.search import Searcher
 from retro_cli.index.segments import build_segment, merge_plan, merge_segments
-from retro_cli.index.state import Bits, IndexJob, State
+from retro_cli.index.state import DEFAULT_RECALL, Bits, IndexJob, State
 from retro_cli.index.train import train_template
 from retro_cli.index.tune import TuneResult, tune
 from retro_cli.store.atomic import sync_file, sync_folder, write_json
@@ -82,10 +89,9 @@ class Build:
         }
         quality, nprobe, candidates, tuned = self._quality(segments, dead)
         generation = Generation(
-            number=self.previous.number + 1 if self.previous else 1,
+            number=last_number(self.folder) + 1,
             plan=self.plan,
-            requested_factory=self.job.factory
-            or (self.base.requested_factory if self.base else ""),
+            requested_factory=self.job.factory,
             template=template,
             template_rows=self.base.template_rows if self.base else int(self.state.live.sum()),
             segments=tuple(segments),
@@ -191,9 +197,10 @@ class Build:
     ) -> tuple[Quality, int, int, TuneResult | None]:
         base = self.base
         rows = int(self.state.live.sum())
+        target = self.job.recall or DEFAULT_RECALL
         if (
             base is not None
-            and base.quality.target == self.job.recall
+            and base.quality.target == target
             and rows <= GROWTH_BEFORE_TUNING * base.quality.rows
         ):
             return base.quality, base.nprobe, base.candidates, None
@@ -215,7 +222,7 @@ class Build:
                 searcher,
                 self.vectors,
                 self.state.live,
-                target=self.job.recall,
+                target=target,
                 seed=self.job.seed,
                 threads=self.job.threads,
                 progress=self.progress,
@@ -224,7 +231,7 @@ class Build:
         finally:
             searcher.close()
         quality = Quality(
-            target=self.job.recall,
+            target=target,
             recall=result.recall,
             low=result.low,
             high=result.high,

@@ -178,7 +178,13 @@ def require_generation(folder: Path) -> Generation:
 
 
 def all_generations(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("gen-*.json"))
+    return sorted(path.name for path in folder.glob("gen-[0-9]*[0-9].json"))
+
+
+def last_number(folder: Path) -> int:
+    """The greatest number that a generation has had here, 0 before the first."""
+    names = all_generations(folder)
+    return int(names[-1].removeprefix("gen-").removesuffix(".json")) if names else 0
 
 
 def save_bitmap(folder: Path, stem: str, bits: npt.NDArray[np.bool_]) -> FileRecord:
@@ -195,9 +201,28 @@ def save_blob(folder: Path, stem: str, suffix: str, data: bytes) -> FileRecord:
     return FileRecord(name, record.bytes, record.sha256)
 
 
+def generation_chunks(folder: Path, generation: Generation) -> ChunkManifest:
+    """The chunk manifest that a generation was made from. Raises IntegrityError."""
+    path = folder / generation.chunks.name
+    try:
+        return ChunkManifest.from_json(read_json(path))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(f"{path} cannot be read ({error})", "run retro index") from error
+
+
+def read_bitmap(folder: Path, record: FileRecord) -> npt.NDArray[np.uint8]:
+    """The packed bits of a bitmap file. Raises IntegrityError."""
+    try:
+        return np.fromfile(folder / record.name, dtype=np.uint8)
+    except OSError as error:
+        raise IntegrityError(
+            f"{folder / record.name} cannot be read ({error})", "run retro index"
+        ) from error
+
+
 def load_bitmap(folder: Path, record: FileRecord, rows: int) -> npt.NDArray[np.bool_]:
     """(rows,) bits; rows past the end of the file are False."""
-    packed = np.fromfile(folder / record.name, dtype=np.uint8)
+    packed = read_bitmap(folder, record)
     bits = np.unpackbits(packed, bitorder="little")[:rows].astype(bool)
     return np.pad(bits, (0, rows - len(bits)))
 

@@ -7,10 +7,13 @@ or the user asks.
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from retro_cli.errors import IntegrityError
 from retro_cli.events import SILENT, Progress
 from retro_cli.index.build import JOURNAL, Build, IndexReport
 from retro_cli.index.generation import Generation, chunk_snapshot, current_generation
-from retro_cli.index.state import IndexJob, plan_for, read_state, why_retrain
+from retro_cli.index.state import IndexJob, as_before, plan_for, read_state, why_retrain
 from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.journal import Journal
@@ -24,9 +27,10 @@ def index(job: IndexJob, progress: Progress = SILENT) -> IndexReport:
     folder.mkdir(exist_ok=True)
     sweep_temporaries(folder)
     state = read_state(job.layout)
-    previous = current_generation(folder)
-    plan = plan_for(job, state)
-    reason = why_retrain(previous, state, plan, job)
+    previous, damage = _previous(folder)
+    job = as_before(job, previous)
+    plan = plan_for(job, state, previous)
+    reason = damage or why_retrain(previous, state, plan, job)
     snapshot = chunk_snapshot(folder, state.chunks)
     verified = Verified(folder)
     if previous is not None and not reason:
@@ -36,6 +40,14 @@ def index(job: IndexJob, progress: Progress = SILENT) -> IndexReport:
         Journal(folder / JOURNAL).discard()
         return IndexReport(previous, True, 0, 0, 0, False, "", None)
     return Build(job, state, plan, previous, snapshot, reason, verified, progress).execute()
+
+
+def _previous(folder: Path) -> tuple[Generation | None, str]:
+    """The generation to extend, or why it cannot be: everything in it can be made again."""
+    try:
+        return current_generation(folder), ""
+    except IntegrityError as error:
+        return None, error.message
 
 
 def _is_current(previous: Generation, snapshot: FileRecord, job: IndexJob) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from retro_cli.index.plan import IndexPlan, plan_index
 from retro_cli.index.vectors import VectorPart, Vectors
 from retro_cli.store.layout import Layout
 
+DEFAULT_RECALL = 0.95
 GROWTH_BEFORE_TRAINING = 4.0
 SWITCH = 1.5  # how far the rows must have moved before exact search gives way to lists, or back
 
@@ -33,8 +34,8 @@ class IndexJob:
     """What the caller asks for. ``memory_bytes`` bounds the index, not the training."""
 
     layout: Layout
-    recall: float = 0.95
-    factory: str = ""
+    recall: float | None = None  # None: as before, else DEFAULT_RECALL
+    factory: str = ""  # "": as before; "auto": the plan's
     memory_bytes: int = 4 << 30
     retrain: bool = False
     threads: int = 0
@@ -82,12 +83,24 @@ def read_state(layout: Layout) -> State:
     return State(chunks, embeddings, live, files, tuple(parts))
 
 
-def plan_for(job: IndexJob, state: State) -> IndexPlan:
+def as_before(job: IndexJob, previous: Generation | None) -> IndexJob:
+    """What the user did not name now stays as it was."""
+    recall, factory = job.recall, job.factory
+    if recall is None:
+        recall = previous.quality.target if previous else DEFAULT_RECALL
+    if not factory and previous is not None:
+        factory = previous.requested_factory
+    return replace(job, recall=recall, factory="" if factory == "auto" else factory)
+
+
+def plan_for(job: IndexJob, state: State, previous: Generation | None) -> IndexPlan:
     rows = int(state.live.sum())
+    if not rows and previous is not None:
+        return previous.plan  # all that is left to do is to mask what died
     if not rows:
         raise UsageError("there is nothing to index: no chunk is alive", "run retro chunk first")
     dim = state.embeddings.encoder.dim
-    return plan_index(rows, dim, job.memory_bytes, job.recall, job.factory)
+    return plan_index(rows, dim, job.memory_bytes, job.recall or DEFAULT_RECALL, job.factory)
 
 
 def why_retrain(previous: Generation | None, state: State, plan: IndexPlan, job: IndexJob) -> str:
@@ -101,10 +114,10 @@ def why_retrain(previous: Generation | None, state: State, plan: IndexPlan, job:
         return "the vectors come from another encoder"
     if any(state.files.get(name, file) != file for name, file in previous.vectors.items()):
         return "vectors were made again"
-    if job.factory and job.factory != previous.requested_factory:
-        return f"--factory {job.factory} was asked for"
+    if job.factory != previous.requested_factory:
+        return f"--factory {job.factory or 'auto'} was asked for"
     rows = int(state.live.sum())
-    if not job.factory and not previous.requested_factory:
+    if rows and not job.factory:
         if plan.exact != previous.plan.exact and plan.factory != previous.plan.factory:
             if not previous.template_rows / SWITCH <= rows <= previous.template_rows * SWITCH:
                 return f"{rows:,} rows call for {plan.factory} instead of {previous.plan.factory}"

@@ -11,16 +11,20 @@ import numpy.typing as npt
 
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live
-from retro_cli.chunks.manifest import ChunkManifest
 from retro_cli.chunks.rows import Chunk, ChunkRows
 from retro_cli.config import load_settings
 from retro_cli.errors import EncoderMismatch, UsageError
-from retro_cli.index.generation import Generation, load_bitmap, require_generation
+from retro_cli.index.generation import (
+    Generation,
+    generation_chunks,
+    load_bitmap,
+    read_bitmap,
+    require_generation,
+)
 from retro_cli.index.search import Searcher
 from retro_cli.index.vectors import VectorPart, Vectors
 from retro_cli.query.select import Selection, matching_rows
 from retro_cli.query.where import Condition
-from retro_cli.store.atomic import read_json
 from retro_cli.store.layout import Layout
 
 Floats = npt.NDArray[np.float32]
@@ -65,13 +69,12 @@ class Retriever:
         load_settings(layout)  # refuses what a newer version wrote
         self.layout = layout
         self.generation: Generation = require_generation(layout.index)
-        snapshot = read_json(layout.index / self.generation.chunks.name)
-        self.manifest = ChunkManifest.from_json(snapshot)
+        self.manifest = generation_chunks(layout.index, self.generation)
         self.aliases = Aliases.load(layout.chunks, self.manifest.aliases)
         self.rows = ChunkRows(layout.chunks, self.manifest.parts)
         self._own: Bits | None = None
         self.vectors = Vectors(self._vector_parts(), self.generation.encoder.dim)
-        dead = np.fromfile(layout.index / self.generation.dead.name, dtype=np.uint8)
+        dead = read_bitmap(layout.index, self.generation.dead)
         self._searcher = Searcher(
             [layout.index / segment.file.name for segment in self.generation.segments],
             self.vectors,
@@ -144,7 +147,7 @@ class Retriever:
             )
         if k < 1:
             raise UsageError(f"-k {k}", "ask for at least one result")
-        fetch = k
+        fetch = min(k, max(self.generation.rows, 1))
         allowed = None if selection is None else selection.search
         while True:
             found = self._searcher.search(queries, fetch, allowed=allowed, nprobe=nprobe)
@@ -172,9 +175,9 @@ class Retriever:
         chunks = self.rows.get([members[0] for members in shown])
         picked = list(range(len(found)))
         if level == "doc":
-            best: dict[str, int] = {}
+            best: dict[int, int] = {}  # by the document's first chunk: names may repeat over files
             for index, chunk in enumerate(chunks):
-                best.setdefault(chunk.document, index)
+                best.setdefault(chunk.id - chunk.position, index)
             picked = list(best.values())
         picked = picked[:k]
         following = [chunks[index].id + 1 for index in picked if chunks[index].has_next]

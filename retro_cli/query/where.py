@@ -16,7 +16,8 @@ from typing import Any
 from retro_cli.errors import UsageError
 
 _CONDITION = re.compile(r"^\s*([\w.\-]+)\s*(!=|>=|<=|~|=|>|<)\s*(.*?)\s*$", re.DOTALL)
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+# A quote opens only where a value begins, so that O'Neil is a name.
+_QUOTED = re.compile(r"(?<=[=<>~])\s*(?:'[^']*'|\"[^\"]*\")(?=\s|$)")
 _ABSENT = object()
 HINT = "write FIELD OP VALUE with = != < <= > >= or ~ (glob), joined by 'and'"
 
@@ -41,6 +42,8 @@ class Condition:
         if self.operator == "~":
             return fnmatchcase(_text(have), self.value)
         numbers = _numbers(have, self.value)
+        if numbers is None and self.operator[0] in "<>" and _number(self.value) is not None:
+            return False  # a number is asked for, and this is none
         left, right = numbers if numbers is not None else (_text(have), self.value)
         return _OPERATORS[self.operator](left, right)
 
@@ -95,7 +98,17 @@ def _text(value: Any) -> str:
 
 
 def _numbers(have: Any, value: str) -> tuple[float, float] | None:
-    try:
-        return float(have), float(value)
-    except (TypeError, ValueError):
+    left, right = _number(have), _number(value)
+    return None if left is None or right is None else (left, right)
+
+
+def _number(value: Any) -> float | int | None:
+    """Whole numbers exactly, others as floats, anything else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    for kind in (int, float):
+        try:
+            return kind(value) if isinstance(value, str) else value
+        except ValueError:
+            continue
+    return None

@@ -64,6 +64,7 @@ class Verified:
         if not every_byte and self._seen.get(record.name) == known:
             return ""
         if file_sha256(path) != record.sha256:
+            self._changed |= self._seen.pop(record.name, None) is not None
             return f"{record.name} has other bytes than were written (sha256 differs)"
         self._remember(record.name, known)
         return ""
@@ -81,9 +82,9 @@ class Verified:
             self._seen[name] = known
             self._changed = True
 
-    def save(self, keep: set[str]) -> None:
-        """Write the cache, dropping files that are no longer part of the stage."""
-        kept = {name: known for name, known in self._seen.items() if name in keep}
+    def save(self, keep: set[str] | None = None) -> None:
+        """Write the cache; files that are not in ``keep`` are no longer part of the stage."""
+        kept = {name: seen for name, seen in self._seen.items() if keep is None or name in keep}
         if self._changed or kept.keys() != self._seen.keys():
             write_bytes(self._path, json.dumps(kept, sort_keys=True).encode())
             self._seen, self._changed = kept, False

@@ -17,17 +17,20 @@ def sweep_unreferenced(layout: Layout, keep: int = KEEP_GENERATIONS) -> list[Pat
     The caller holds the lock. Returns what was removed. A reader that opened an older
     generation before keeps its mapped files: the system frees them when it closes.
     """
-    generations = sorted(layout.index.glob("gen-*.json"))
-    removed = []
-    for path in generations[:-keep]:
-        removed += [path, layout.index / path.name.replace("gen-", "measured-")]
+    removed: list[Path] = []
     named: set[str] = set()
-    for path in [*generations[-keep:], *_manifests(layout)]:
-        value = json.loads(path.read_bytes())
-        _collect(value, named)
-        if path in generations:
-            snapshot = layout.index / value["chunks"]["name"]
-            _collect(json.loads(snapshot.read_bytes()), named)
+    for path in _manifests(layout):
+        _collect(json.loads(path.read_bytes()), named)
+    generations = sorted(layout.index.glob("gen-*.json"))
+    for path in generations[-keep:]:
+        try:
+            value = json.loads(path.read_bytes())
+            _collect(json.loads((layout.index / value["chunks"]["name"]).read_bytes()), named)
+            _collect(value, named)
+        except (OSError, ValueError, KeyError, TypeError):  # damaged, and not the current one
+            removed.append(path)
+    for path in [*generations[:-keep], *removed]:
+        removed += [path, layout.index / path.name.replace("gen-", "measured-")]
     for folder in (layout.chunks, layout.embeddings, layout.index):
         if (folder / "journal.jsonl").exists():  # a killed run will want its finished pieces
             continue
