@@ -205,6 +205,8 @@ def _index_lines(report: IndexReport, seconds: float) -> list[str]:
         f"index: {changes} in {console.duration(seconds)}; generation {generation.number}, "
         f"{n(generation.rows)} rows, {generation.plan.factory}, nprobe {generation.nprobe}"
     ]
+    if not quality.queries:
+        return [*lines, "index: too few different rows to measure a recall"]
     measured = (
         f"index: recall@10 {quality.recall:.3f} (95 % interval {quality.low:.3f} to "
         f"{quality.high:.3f}, {n(quality.queries)} held-out queries"

@@ -138,11 +138,13 @@ class Searcher:
         return lists, queries @ self._centroids.T
 
     def _without_dead(self) -> _Filter:
-        gone = int(np.unpackbits(self._dead, bitorder="little")[: self.vectors.total].sum())
+        # Every bit counts: a part whose rows all died may have no vectors any more.
+        gone = int(np.unpackbits(self._dead).sum())
         if not gone:
             return _Filter(None, self.rows)
         selector = faiss.IDSelectorNot(bitmap_selector(self._dead))
-        return _Filter(selector, min(self.rows, self.vectors.total - gone))
+        ids = max(self.vectors.total, 8 * len(self._dead))
+        return _Filter(selector, min(self.rows, ids - gone))  # at most: not every id is indexed
 
     def _among(self, allowed: Bits) -> _Filter:
         bits = np.packbits(allowed, bitorder="little")

@@ -42,6 +42,11 @@ def holds(expression: str, **metadata) -> bool:
         ("motto = 'sink and swim'", True),
         ("source = letters and document = d1", True),
         ("open = true", True),
+        ("date >= 1990", False),  # "n.d." is no number
+        ("tags > 3", False),
+        ("big = 9007199254740993", True),
+        ("big = 9007199254740992", False),
+        ("owner = O'Neil and town = L'Aquila", True),
     ],
 )
 def test_a_condition_means_what_it_says(expression, expected):
@@ -52,6 +57,10 @@ def test_a_condition_means_what_it_says(expression, expected):
         "place": {"island": "Tollan"},
         "motto": "sink and swim",
         "open": True,
+        "date": "n.d.",
+        "big": 9007199254740993,
+        "owner": "O'Neil",
+        "town": "L'Aquila",
     }
     assert holds(expression, **facts) is expected
 
