@@ -33,6 +33,7 @@ from measure import ratio, retro, run, say
 from results import Line, Result
 from rows import MEGABYTES
 
+ROUNDS = 1  # each takes many minutes, nearly all of them the other side's
 K = 10
 QUERIES = 1000
 AUTOFAISS = "autofaiss==2.18.0"
@@ -64,7 +65,7 @@ def measure(context: Context) -> Result:
 
     python = _autofaiss_python(context)
     sides: dict[str, list[dict[str, Any]]] = {"autofaiss": [], "retro": []}
-    for number in range(context.pick(3, 1)):
+    for number in range(ROUNDS):
         theirs = _autofaiss(context, python, folder, queries_file, truth)
         ours = _retro(context, db, theirs["recall"], vectors, queries, truth)
         sides["autofaiss"].append(theirs)

@@ -39,14 +39,14 @@ class Settings:
     encoding: str = "utf-8"
     input_format: str = ""
     encoder: str = "all-MiniLM-L6-v2"
-    precision: str = "fp32"
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         if not 1 <= self.tokens <= 8192:
             raise ConfigError(f"a chunk of {self.tokens} tokens", "choose between 1 and 8192")
         _one_of("cut", self.cut, CUTS)
         _one_of("dedup", self.dedup, DEDUPS)
-        _one_of("precision", self.precision, ("fp32", "int8", "fp16"))
+        _one_of("precision", self.precision, ("auto", "fp32", "int8", "fp16"))
 
     @property
     def tokenizer_name(self) -> str:

@@ -15,6 +15,7 @@ from retro_cli.chunks.stage import PART_BYTES, ChunkJob
 from retro_cli.chunks.stage import chunk as chunk_stage
 from retro_cli.config import Settings, load_settings, save_settings
 from retro_cli.corpus import InputFile, list_inputs
+from retro_cli.embeddings.encoder import auto_precision
 from retro_cli.embeddings.resolve import ResolvedEncoder, resolve, tokenizer_path
 from retro_cli.embeddings.stage import EmbedJob, EmbedReport
 from retro_cli.embeddings.stage import embed as embed_stage
@@ -98,7 +99,10 @@ def embed(
     resolved = resolve(settings.encoder, allow_download=allow_download)
     with disk_errors(layout.root), writer_lock(layout.root, "embed"):
         named = overrides is not None and overrides.get("encoder") is not None
-        job = EmbedJob(layout, resolved, settings.precision, device, workers, threads, named)
+        precision = settings.precision
+        if precision == "auto":
+            precision = auto_precision(resolved.spec, device)
+        job = EmbedJob(layout, resolved, precision, device, workers, threads, named)
         report = embed_stage(job, progress)
         save_settings(layout, settings)
         return report
@@ -106,7 +110,7 @@ def embed(
 
 def index(layout: Layout, job: IndexJob, *, progress: Progress = SILENT) -> IndexReport:
     """Build or update the index of a database, then remove files that nothing refers to."""
-    layout.require()
+    load_settings(layout)  # refuses what a newer version wrote
     with disk_errors(layout.root), writer_lock(layout.root, "index"):
         if job.text_queries is None:
             job = replace(job, text_queries=span_queries)

@@ -15,7 +15,7 @@ import numpy as np
 
 from retro_cli.chunks.splitter import split
 from retro_cli.chunks.tokenizer import ChunkTokenizer
-from retro_cli.embeddings.encoder import load_encoder
+from retro_cli.embeddings.encoder import auto_precision, load_encoder
 from retro_cli.embeddings.resolve import ResolvedEncoder
 from retro_cli.engine.local import cores
 from retro_cli.index.plan import IndexPlan, plan_index, predict
@@ -62,6 +62,8 @@ def plan_corpus(
 ) -> CorpusPlan:
     """Probe this machine for about two seconds, then scale up. ``tokens`` up to 10**14."""
     begun = time.monotonic()
+    if precision == "auto":
+        precision = auto_precision(encoder.spec, "auto")
     tokenise = _tokenise_rate(tokenizer, chunk_tokens)
     embed = _embed_rate(encoder, tokenizer, precision, chunk_tokens)
     speed = probe(encoder.spec.dim)

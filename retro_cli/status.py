@@ -97,9 +97,8 @@ def _embeddings(layout: Layout, chunks: ChunkManifest | None) -> Stage:
     todo = f"retro embed {layout.root}"
     if embeddings is None or chunks is None:
         return Stage("embeddings", "missing", {}, "nothing is embedded", todo)
-    made_by = f"{embeddings.encoder.fingerprint()} {embeddings.precision}"
     aliases = Aliases.load(layout.chunks, chunks.aliases)
-    wanted = wanted_parts(chunks, aliases, made_by)
+    wanted = wanted_parts(chunks, aliases, embeddings.made_by)
     have = [
         want
         for want in wanted

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retro_cli.chunks.changes import OldDocument
@@ -13,43 +13,60 @@ from retro_cli.chunks.manifest import Part, with_dead
 from retro_cli.chunks.plan import Item
 from retro_cli.chunks.update import Update
 from retro_cli.chunks.work import Done, rejection_json
-from retro_cli.store.atomic import write_bytes
+from retro_cli.store.atomic import replacing
 
 QUARANTINE = "quarantine.jsonl"
 Rejection = dict[str, str | int]
 
 
-def gather_rejections(folder: Path, done: Sequence[Done], update: Update) -> list[Rejection]:
+@dataclass(frozen=True)
+class SetAside:
+    """The records set aside: all there are now, those of this run, and the first of these."""
+
+    total: int
+    new: int
+    first: Rejection | None
+
+
+def new_rejections(folder: Path, done: Sequence[Done], update: Update) -> Iterator[Rejection]:
     """The records that this run set aside, each once: by workers, or while comparing files."""
-    found = read_rejections(folder, done)
-    known = {(record["uri"], record["where"]) for record in found}
-    for uri, records in update.rejections.items():
-        found += [rejection_json(r) for r in records if (uri, r.where) not in known]
-    return found
-
-
-def write_quarantine(folder: Path, rejections: list[Rejection], reread: set[str]) -> int:
-    """Replace the records set aside of every file that this run has read; count all."""
-    path = folder / QUARANTINE
-    old = path.read_text(encoding="ascii").splitlines() if path.exists() else []
-    records = [r for line in old if (r := json.loads(line))["uri"] not in reread]
-    records += rejections
-    records.sort(key=lambda r: (r["uri"], r["position"], r["where"]))
-    data = "".join(json.dumps(r, sort_keys=True) + "\n" for r in records).encode("ascii")
-    if not records:
-        path.unlink(missing_ok=True)
-    elif not path.exists() or path.read_bytes() != data:
-        write_bytes(path, data)
-    return len(records)
-
-
-def read_rejections(folder: Path, done: Sequence[Done]) -> list[Rejection]:
-    found = []
+    compared = {(r.uri, r.where) for records in update.rejections.values() for r in records}
     for result in done:
         if result.rejected is not None:
-            lines = (folder / result.rejected.name).read_text(encoding="ascii").splitlines()
-            found += [json.loads(line) for line in lines]
-    return found
+            with (folder / result.rejected.name).open(encoding="ascii") as file:
+                for line in file:
+                    record = json.loads(line)
+                    if (record["uri"], record["where"]) not in compared:
+                        yield record
+    for _, records in sorted(update.rejections.items()):
+        yield from map(rejection_json, records)
+
+
+def write_quarantine(folder: Path, new: Iterable[Rejection], reread: set[str]) -> SetAside:
+    """Replace the records set aside of every file that this run has read. Streams: there may be
+    more of them than memory holds."""
+    path = folder / QUARANTINE
+    kept = added = 0
+    first: Rejection | None = None
+    with replacing(path) as temporary, temporary.open("w", encoding="ascii") as out:
+        for line in _lines(path):
+            if json.loads(line)["uri"] not in reread:
+                out.write(line)
+                kept += 1
+        for record in new:
+            first = first or record
+            out.write(json.dumps(record, sort_keys=True) + "\n")
+            added += 1
+        out.flush()
+    if not kept + added:
+        path.unlink()
+    return SetAside(kept + added, added, first)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    if path.exists():
+        with path.open(encoding="ascii") as file:
+            yield from file
 
 
 def kill(parts: Sequence[Part], dead: Sequence[OldDocument]) -> list[Part]:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from retro_cli.chunks.commit import (
     describe,
-    gather_rejections,
     kill,
+    new_rejections,
     place,
     remember,
     write_quarantine,
@@ -239,17 +239,14 @@ class _Run:
         items: Sequence[Item],
         done: Sequence[Done],
     ) -> ChunkReport:
-        rejections = gather_rejections(self.folder, done, update)
         parts = kill(manifest.parts, update.dead)
         parts, next_id = place(parts, items, done, manifest.next_id)
-        if rejections and not manifest.parts and not any(part.live_docs for part in parts):
-            raise UnreadableInput(
-                f"nothing could be read: {describe(rejections[0])}",
-                f"{len(rejections)} records were set aside, none was good",
-            )
+        if not manifest.parts and not any(part.live_docs for part in parts):
+            self._nothing_read(done, update)
         files = remember(comparison, pruned, items, done, update.vanished)
         reread = {f.uri for f in (*comparison.new, *comparison.changed, *pruned)}
-        set_aside = write_quarantine(self.folder, rejections, reread)
+        fresh = new_rejections(self.folder, done, update)
+        set_aside = write_quarantine(self.folder, fresh, reread)
         duplicates = find_duplicates(self.folder, parts, self.job.settings.dedup)
         new = replace(
             manifest,
@@ -261,7 +258,7 @@ class _Run:
             aliases=duplicates.aliases.save(self.folder),
             duplicate_docs=duplicates.docs,
             duplicate_rows=duplicates.rows,
-            rejected=set_aside,
+            rejected=set_aside.total,
         )
         if committed is None or new != committed:
             new.save(self.folder)
@@ -279,8 +276,8 @@ class _Run:
             rows_written=sum(part.rows for part in written),
             tokens_written=sum(part.tokens for part in written),
             characters_written=sum(part.characters for part in written),
-            rejected=len(rejections),
-            first_rejection=describe(rejections[0]) if rejections else "",
+            rejected=set_aside.new,
+            first_rejection=describe(set_aside.first) if set_aside.first else "",
             duplicate_docs=new.duplicate_docs,
             duplicate_rows=new.duplicate_rows,
             merged=self.job.settings.dedup != "none",
@@ -288,6 +285,16 @@ class _Run:
             live_rows=new.live_rows,
             notes=tuple(self.notes),
         )
+
+    def _nothing_read(self, done: Sequence[Done], update: Update) -> None:
+        """A first run that read nothing good commits nothing, and says what was wrong."""
+        first = next(new_rejections(self.folder, done, update), None)
+        if first is not None:
+            count = sum(result.rejections for result in done)
+            raise UnreadableInput(
+                f"nothing could be read: {describe(first)}",
+                f"{count} records were set aside, none was good",
+            )
 
     def _nothing(self, committed: ChunkManifest, comparison: Comparison) -> ChunkReport:
         """Nothing to do: leave every byte alone but the cache of file times."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from retro_cli.chunks.part import PartWriter, WrittenPart
 from retro_cli.chunks.plan import Item
 from retro_cli.chunks.splitter import split
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.corpus import Document, ReadOptions, Rejected, read
-from retro_cli.store.atomic import write_bytes
+from retro_cli.store.atomic import TEMPORARY, sync_file, sync_folder
 from retro_cli.store.files import FileRecord
 
 ROWS_A_PART = 1 << 16  # a part rolls over here, so that a huge slice makes several
@@ -71,15 +72,16 @@ def tokenizer_for(path: Path, cut: str, size: int) -> ChunkTokenizer:
 
 
 def chunk_item(task: Task) -> Done:
-    """Read, tokenise, cut and write one item."""
+    """Read, tokenise, cut and write one item. Memory holds one document and a few row groups."""
     tokenizer = tokenizer_for(task.tokenizer, task.cut, task.tokens)
-    rejections: list[Rejected] = []
+    stem = f"part-{task.item.number:05d}"
+    rejections = RejectionWriter(task.folder / f"{stem}.rejected.jsonl")
     parts: list[WrittenPart] = []
     writer: PartWriter | None = None
     try:
         for document in _documents(task, rejections):
             if writer is None:
-                writer = PartWriter(task.folder, f"part-{task.item.number:05d}.{len(parts):03d}")
+                writer = PartWriter(task.folder, f"{stem}.{len(parts):03d}")
             cuts = list(split(tokenizer.windows(document.text), len(document.text), task.tokens))
             writer.add(document, cuts)
             if writer.rows >= ROWS_A_PART:
@@ -87,30 +89,52 @@ def chunk_item(task: Task) -> Done:
                 writer = None
         if writer is not None:
             parts.append(writer.finish())
-    except BaseException:
+            writer = None
+        return Done(tuple(parts), rejections.finish(), rejections.count)
+    finally:
+        rejections.abandon()
         if writer is not None:
             writer.abandon()
-        raise
-    path = task.folder / f"part-{task.item.number:05d}.rejected.jsonl"
-    return Done(tuple(parts), write_rejections(path, rejections), len(rejections))
 
 
-def _documents(task: Task, rejections: list[Rejected]) -> Iterable[Document]:
+def _documents(task: Task, rejections: RejectionWriter) -> Iterable[Document]:
     for piece in task.item.slices:
         for record in read(piece, task.options):
             if isinstance(record, Rejected):
-                rejections.append(record)
+                rejections.add(record)
             else:
                 yield record
 
 
-def write_rejections(path: Path, rejections: list[Rejected]) -> FileRecord | None:
-    if not rejections:
-        path.unlink(missing_ok=True)
-        return None
-    lines = [json.dumps(rejection_json(record), sort_keys=True) + "\n" for record in rejections]
-    write_bytes(path, "".join(lines).encode("ascii"))
-    return FileRecord.of(path)
+class RejectionWriter:
+    """Streams records that were set aside to a JSONL file, which exists only if there are any."""
+
+    def __init__(self, path: Path) -> None:
+        self.count = 0
+        self._path = path
+        self._temporary = path.with_name(path.name + TEMPORARY)
+        self._file: TextIO | None = None
+
+    def add(self, rejected: Rejected) -> None:
+        if self._file is None:
+            self._file = self._temporary.open("w", encoding="ascii")
+        self._file.write(json.dumps(rejection_json(rejected), sort_keys=True) + "\n")
+        self.count += 1
+
+    def finish(self) -> FileRecord | None:
+        if self._file is None:
+            return None
+        self._file.close()
+        sync_file(self._temporary)
+        os.replace(self._temporary, self._path)
+        sync_folder(self._path.parent)
+        return FileRecord.of(self._path)
+
+    def abandon(self) -> None:
+        """Leave nothing behind after an error; after ``finish`` there is nothing to leave."""
+        if self._file is not None:
+            self._file.close()
+            self._temporary.unlink(missing_ok=True)
 
 
 def rejection_json(rejected: Rejected) -> dict[str, str | int]:

@@ -105,7 +105,7 @@ Precision = Annotated[
     str | None,
     typer.Option(
         help="fp32, int8 (faster on a CPU, costs a little quality) or fp16 (on a GPU). "
-        "(default: fp32)",
+        "(default: fp16 on a GPU, else fp32)",
         rich_help_panel=ENCODER,
     ),
 ]

@@ -101,6 +101,12 @@ def load_encoder(
     return BertEncoder(spec, tokenizer, forward)
 
 
+def auto_precision(spec: EncoderSpec, device: str) -> str:
+    """Half precision where a GPU will encode, single precision elsewhere."""
+    on_gpu = spec.kind != "static" and device != "cpu" and _has_gpu()
+    return "fp16" if on_gpu else "fp32"
+
+
 def _forward(
     model: BertWeights, spec: EncoderSpec, purpose: str, precision: str, device: str, threads: int
 ) -> Forward:

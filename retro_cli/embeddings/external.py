@@ -16,7 +16,7 @@ from retro_cli.chunks.live import own_live, searchable
 from retro_cli.chunks.manifest import ChunkManifest, require_manifest
 from retro_cli.chunks.rows import ChunkRows
 from retro_cli.embeddings.encoder import load_encoder
-from retro_cli.embeddings.manifest import EmbeddedPart, EmbeddingManifest
+from retro_cli.embeddings.manifest import EmbeddedPart, EmbeddingManifest, made_by
 from retro_cli.embeddings.resolve import resolve
 from retro_cli.embeddings.spec import EncoderSpec
 from retro_cli.embeddings.stage import EXTERNAL, EmbedReport, WantedPart, wanted_parts
@@ -50,10 +50,9 @@ def import_vectors(
         ids = exported_ids(chunks, aliases)
         vectors = _normalised(_load(path, ids), path)
         spec = _spec(layout, chunks, path, encoder, ids, vectors)
-        made_by = f"{spec.fingerprint()} fp32"
         parts: dict[str, EmbeddedPart] = {}
         progress.started("embed", len(ids), "vectors")
-        for want in wanted_parts(chunks, aliases, made_by):
+        for want in wanted_parts(chunks, aliases, made_by(spec, "fp32")):
             file = _write_part(layout, want, ids, vectors)
             rows = want.part.rows
             embedded = rows - len(want.skipped)

@@ -14,6 +14,11 @@ from retro_cli.store.files import FileRecord
 MANIFEST = "manifest.json"
 
 
+def made_by(encoder: EncoderSpec, precision: str) -> str:
+    """What tells vectors apart. Half and single precision agree to four digits, int8 does not."""
+    return f"{encoder.fingerprint()} {'int8' if precision == 'int8' else 'float'}"
+
+
 @dataclass(frozen=True)
 class EmbeddedPart:
     """The vectors of one chunk part: a (rows, dim) float16 file, zero rows where it was skipped."""
@@ -51,6 +56,10 @@ class EmbeddingManifest:
     encoder: EncoderSpec
     precision: str
     parts: dict[str, EmbeddedPart] = field(default_factory=dict)
+
+    @property
+    def made_by(self) -> str:
+        return made_by(self.encoder, self.precision)
 
     def save(self, folder: Path) -> None:
         value = {

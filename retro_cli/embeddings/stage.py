@@ -12,7 +12,12 @@ from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live, searchable
 from retro_cli.chunks.manifest import ChunkManifest, Part, require_manifest
 from retro_cli.config import fingerprint
-from retro_cli.embeddings.manifest import EmbeddedPart, EmbeddingManifest, load_manifest
+from retro_cli.embeddings.manifest import (
+    EmbeddedPart,
+    EmbeddingManifest,
+    load_manifest,
+    made_by,
+)
 from retro_cli.embeddings.resolve import ResolvedEncoder
 from retro_cli.embeddings.spec import EncoderSpec
 from retro_cli.embeddings.work import Task, embed_part
@@ -68,7 +73,7 @@ def embed(job: EmbedJob, progress: Progress = SILENT) -> EmbedReport:
     if before is not None and before.encoder.kind == EXTERNAL and not job.named:
         return _keep_external(chunks, aliases, before)
     notes = list(_reasons(before, spec, job.precision))
-    wanted = wanted_parts(chunks, aliases, f"{spec.fingerprint()} {job.precision}")
+    wanted = wanted_parts(chunks, aliases, made_by(spec, job.precision))
     verified = Verified(folder)
     kept = _still_good(before, wanted, verified, notes)
     for note in notes:
@@ -108,7 +113,7 @@ class WantedPart:
     fingerprint: str
 
 
-def wanted_parts(chunks: ChunkManifest, aliases: Aliases, made_by: str) -> list[WantedPart]:
+def wanted_parts(chunks: ChunkManifest, aliases: Aliases, maker: str) -> list[WantedPart]:
     """Every chunk part that has a searchable row, with the fingerprint its vectors must carry."""
     result = []
     live = searchable(own_live(chunks), aliases)
@@ -118,7 +123,7 @@ def wanted_parts(chunks: ChunkManifest, aliases: Aliases, made_by: str) -> list[
         low, high = np.searchsorted(aliases.member, [part.base, part.base + part.rows])
         skipped = aliases.member[low:high] - part.base
         marks = hashlib.sha256(skipped.astype("<i8").tobytes()).hexdigest()
-        identity = fingerprint([part.written.files[0].sha256, marks, made_by])
+        identity = fingerprint([part.written.files[0].sha256, marks, maker])
         result.append(WantedPart(part, tuple(skipped.tolist()), identity))
     return result
 
@@ -131,8 +136,7 @@ def _keep_external(
     chunks: ChunkManifest, aliases: Aliases, before: EmbeddingManifest
 ) -> EmbedReport:
     """Vectors made elsewhere stay while they cover the chunks; ours never replace them unasked."""
-    made_by = f"{before.encoder.fingerprint()} {before.precision}"
-    wanted = wanted_parts(chunks, aliases, made_by)
+    wanted = wanted_parts(chunks, aliases, before.made_by)
     have = {name: part.fingerprint for name, part in before.parts.items()}
     if any(have.get(want.part.name) != want.fingerprint for want in wanted):
         raise UsageError(
@@ -148,7 +152,7 @@ def _reasons(before: EmbeddingManifest | None, spec: EncoderSpec, precision: str
         return []
     if before.encoder.fingerprint() != spec.fingerprint():
         return [f"the encoder changed ({before.encoder.name} -> {spec.name}): embedding all again"]
-    if before.precision != precision:
+    if before.made_by != made_by(spec, precision):
         return [f"the precision changed ({before.precision} -> {precision}): embedding all again"]
     return []
 

@@ -15,8 +15,8 @@ from retro_cli.index.generation import (
     Generation,
     Quality,
     Segment,
-    last_number,
     load_bitmap,
+    numbered,
     save_bitmap,
 )
 from retro_cli.index.plan import IndexPlan
@@ -31,7 +31,7 @@ from retro_cli.store.journal import Journal
 
 JOURNAL = "journal.jsonl"
 SEGMENT_ROWS = 4_000_000  # a first build of more rows makes several segments, each resumable
-GROWTH_BEFORE_TUNING = 1.1
+MOVED_BEFORE_TUNING = 0.1  # of the rows
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Build:
         }
         quality, nprobe, candidates, tuned = self._quality(segments, dead)
         generation = Generation(
-            number=last_number(self.folder) + 1,
+            number=0,
             plan=self.plan,
             requested_factory=self.job.factory,
             template=template,
@@ -106,6 +106,7 @@ class Build:
             quality=quality,
             seed=self.job.seed,
         )
+        generation = numbered(self.folder, generation)
         self._commit(generation, tuned)
         died = int((dead & ~self._dead_before(len(dead))).sum())
         return IndexReport(
@@ -198,11 +199,7 @@ class Build:
         base = self.base
         rows = int(self.state.live.sum())
         target = self.job.recall or DEFAULT_RECALL
-        if (
-            base is not None
-            and base.quality.target == target
-            and rows <= GROWTH_BEFORE_TUNING * base.quality.rows
-        ):
+        if base is not None and base.quality.target == target and not self._moved(base.quality):
             return base.quality, base.nprobe, base.candidates, None
         texts = None
         if self.job.text_queries is not None:
@@ -240,8 +237,15 @@ class Build:
             text_recall=result.text_recall,
             text_queries=0 if texts is None else len(texts),
             rows=rows,
+            next_id=len(self.state.live),
         )
         return quality, result.nprobe, result.candidates, result
+
+    def _moved(self, measured: Quality) -> bool:
+        """Whether more than a tenth of the rows came or went since the recall was measured."""
+        came = int(self.state.live[measured.next_id :].sum())
+        stayed = int(self.state.live.sum()) - came
+        return came + measured.rows - stayed > MOVED_BEFORE_TUNING * measured.rows
 
     def _commit(self, generation: Generation, tuned: TuneResult | None) -> None:
         if tuned is not None:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from retro_cli.chunks.manifest import ChunkManifest
 from retro_cli.embeddings.spec import EncoderSpec
 from retro_cli.errors import DatabaseTooNew, IntegrityError, NotBuiltYet
 from retro_cli.index.plan import IndexPlan
-from retro_cli.store.atomic import read_json, write_bytes, write_json
+from retro_cli.store.atomic import json_bytes, read_json, write_bytes, write_json
 from retro_cli.store.files import FileRecord
 from retro_cli.store.layout import FORMAT_VERSION
 
@@ -46,7 +46,8 @@ class Quality:
 
     The truth and the result leave out a query's own row and its exact copies. ``low`` and
     ``high`` bound the 95 % interval over ``queries``; ``text_recall`` is the same for short
-    text queries; ``rows`` is how many rows there were then.
+    text queries; ``rows`` is how many rows there were then, and ``next_id`` the first id after
+    them.
     """
 
     target: float
@@ -58,6 +59,7 @@ class Quality:
     text_recall: float | None
     text_queries: int
     rows: int
+    next_id: int
 
 
 @dataclass(frozen=True)
@@ -181,10 +183,18 @@ def all_generations(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("gen-[0-9]*[0-9].json"))
 
 
-def last_number(folder: Path) -> int:
-    """The greatest number that a generation has had here, 0 before the first."""
+def numbered(folder: Path, generation: Generation) -> Generation:
+    """The generation with the next number after all there are.
+
+    If the last of them is this very generation, a run was killed before it moved CURRENT: its
+    number is taken again, so that an interrupted run ends as an undisturbed one.
+    """
     names = all_generations(folder)
-    return int(names[-1].removeprefix("gen-").removesuffix(".json")) if names else 0
+    last = int(names[-1].removeprefix("gen-").removesuffix(".json")) if names else 0
+    again = replace(generation, number=last)
+    if names and (folder / names[-1]).read_bytes() == json_bytes(again.to_json()):
+        return again
+    return replace(generation, number=last + 1)
 
 
 def save_bitmap(folder: Path, stem: str, bits: npt.NDArray[np.bool_]) -> FileRecord:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live, searchable
 from retro_cli.chunks.manifest import ChunkManifest, require_manifest
-from retro_cli.embeddings.manifest import EmbeddingManifest
+from retro_cli.embeddings.manifest import EmbeddingManifest, made_by
 from retro_cli.embeddings.manifest import require_manifest as require_embeddings
 from retro_cli.embeddings.stage import wanted_parts
 from retro_cli.errors import NotBuiltYet, UsageError
@@ -62,11 +62,10 @@ def read_state(layout: Layout) -> State:
     chunks = require_manifest(layout.chunks)
     embeddings = require_embeddings(layout.embeddings)
     aliases = Aliases.load(layout.chunks, chunks.aliases)
-    made_by = f"{embeddings.encoder.fingerprint()} {embeddings.precision}"
     files: dict[str, str] = {}
     parts: list[VectorPart] = []
     missing = 0
-    for want in wanted_parts(chunks, aliases, made_by):
+    for want in wanted_parts(chunks, aliases, embeddings.made_by):
         have = embeddings.parts.get(want.part.name)
         if have is None or have.fingerprint != want.fingerprint:
             missing += 1
@@ -109,8 +108,7 @@ def why_retrain(previous: Generation | None, state: State, plan: IndexPlan, job:
         return "first build"
     if job.retrain:
         return "asked for with --retrain"
-    encoder, precision = state.embeddings.encoder, state.embeddings.precision
-    if previous.encoder.fingerprint() != encoder.fingerprint() or previous.precision != precision:
+    if made_by(previous.encoder, previous.precision) != state.embeddings.made_by:
         return "the vectors come from another encoder"
     if any(state.files.get(name, file) != file for name, file in previous.vectors.items()):
         return "vectors were made again"
