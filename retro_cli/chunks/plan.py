@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from retro_cli.config import fingerprint
@@ -19,13 +19,15 @@ class Item:
     number: int
     slices: tuple[Slice, ...]
 
-    def key(self, settings_fingerprint: str) -> str:
-        """Equal for the same work on the same input; a journal line is reused only then."""
+    def key(self, settings_fingerprint: str, hashes: Mapping[str, str]) -> str:
+        """Equal for the same work on the same input; a journal line is reused only then.
+
+        ``hashes`` gives the sha256 of each file by uri.
+        """
         pieces = [
             [
                 piece.file.uri,
-                piece.file.size,
-                piece.file.mtime_ns,
+                hashes[piece.file.uri],
                 piece.start,
                 piece.stop,
                 sorted(piece.only) if piece.only is not None else None,

@@ -124,7 +124,8 @@ class _Run:
             same = all(known[f.uri] == f for f in comparison.unchanged)
             if same and not comparison.changed and committed.dedup == self.job.settings.dedup:
                 return self._nothing(committed, comparison)
-        done = self._work(items)
+        hashes = {f.uri: f.sha256 for f in (*comparison.new, *comparison.changed)}
+        done = self._work(items, hashes)
         return self._commit(committed, manifest, comparison, pruned, update, items, done)
 
     def _usable(
@@ -194,10 +195,10 @@ class _Run:
                 "name all inputs again, or add --prune to let the others go",
             )
 
-    def _work(self, items: Sequence[Item]) -> list[Done]:
+    def _work(self, items: Sequence[Item], hashes: dict[str, str]) -> list[Done]:
         """Run what the journal does not vouch for; results in plan order."""
         journal = Journal(self.folder / JOURNAL)
-        keys = [item.key(self.fingerprint) for item in items]
+        keys = [item.key(self.fingerprint, hashes) for item in items]
         results: dict[int, Done] = {}
         for position, key in enumerate(keys):
             record = journal.get(key)
