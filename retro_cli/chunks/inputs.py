@@ -7,7 +7,7 @@ that the two call in doubt. All decisions here are pure; the stage does the read
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def recover_inputs(uris: Iterable[tuple[str, int]]) -> dict[str, KnownFile]:
     return {uri: KnownFile(uri, -1, 0, "", tuple(sorted(found))) for uri, found in items.items()}
 
 
-def doubted(files: Iterable[KnownFile], damaged_items: set[int]) -> list[KnownFile]:
+def doubted(files: Iterable[KnownFile], damaged_items: Set[int]) -> list[KnownFile]:
     """The files, with those that lost documents marked so that they are read when next named."""
     return [
         replace(f, size=-1, sha256="") if not damaged_items.isdisjoint(f.items) else f

@@ -26,10 +26,9 @@ from retro_cli.chunks.inputs import (
     compare_inputs,
     doubted,
     hash_input,
-    load_inputs,
-    recover_inputs,
     save_inputs,
 )
+from retro_cli.chunks.keep import Kept, keep, refuse_to_lose
 from retro_cli.chunks.manifest import ChunkManifest, load_manifest
 from retro_cli.chunks.plan import Item, deal, weight
 from retro_cli.chunks.report import ChunkReport
@@ -39,12 +38,11 @@ from retro_cli.chunks.work import Done, Task, chunk_item
 from retro_cli.config import Settings
 from retro_cli.corpus import InputFile, ReadOptions, raw_blocks, roots
 from retro_cli.engine import run_parts
-from retro_cli.errors import UnreadableInput, UsageError
+from retro_cli.errors import UnreadableInput
 from retro_cli.events import SILENT, Progress
 from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import Verified
 from retro_cli.store.journal import Journal
-from retro_cli.store.tables import read_columns
 
 PART_BYTES = 8 << 20  # of input: about 36,000 chunks, 28 MB of MiniLM vectors
 JOURNAL = "journal.jsonl"
@@ -94,11 +92,14 @@ class _Run:
         self.tokenizer_sha256 = tokenizer.sha256
         self.verified = Verified(self.folder)
         self.listed = {file.uri: file for file in job.inputs}
-        self.notes: list[str] = []
 
     def execute(self) -> ChunkReport:
         committed = load_manifest(self.folder)
-        manifest, known, damaged = self._usable(committed)
+        identity = ChunkManifest(self.fingerprint, self.tokenizer_sha256, self.token_bytes)
+        kept = keep(self.folder, committed, identity, self.verified)
+        for note in kept.notes:
+            self.progress.note(note)
+        manifest, known, damaged = kept.manifest, kept.known, kept.damaged
         comparison = compare_inputs(
             self.job.inputs,
             known,
@@ -107,7 +108,8 @@ class _Run:
         )
         comparison.missing = doubted(comparison.missing, damaged)
         pruned = [f for f in comparison.missing if self.job.prune and self._covered(f)]
-        self._refuse_to_lose(committed)
+        if not self.job.prune:
+            refuse_to_lose(kept, self.listed)
         update = plan_update(
             self.folder,
             manifest.parts,
@@ -126,48 +128,7 @@ class _Run:
                 return self._nothing(committed, comparison)
         hashes = {f.uri: f.sha256 for f in (*comparison.new, *comparison.changed)}
         done = self._work(items, hashes)
-        return self._commit(committed, manifest, comparison, pruned, update, items, done)
-
-    def _usable(
-        self, committed: ChunkManifest | None
-    ) -> tuple[ChunkManifest, dict[str, KnownFile], set[int]]:
-        """What of the committed state can be kept, and why the rest cannot."""
-        fresh = ChunkManifest(self.fingerprint, self.tokenizer_sha256, self.token_bytes)
-        if committed is None:
-            return fresh, {}, set()
-        fresh = replace(fresh, next_id=committed.next_id, next_item=committed.next_item)
-        if committed.fingerprint != self.fingerprint:
-            self._note("the chunk settings or the tokenizer changed: every document is cut again")
-            return fresh, {}, set()
-        good, damaged = [], set()
-        for part in committed.parts:
-            problems = [p for file in part.written.files if (p := self.verified.problem(file))]
-            if problems:
-                self._note(f"{problems[0]}: its documents are chunked again where they are named")
-                damaged.add(part.item)
-            else:
-                good.append(part)
-        usable = replace(committed, parts=tuple(good))
-        if usable.aliases is not None and (problem := self.verified.problem(usable.aliases)):
-            self._note(f"{problem}: duplicates are looked for again")
-            usable = replace(usable, aliases=None)
-        return usable, self._known(usable), damaged
-
-    def _known(self, manifest: ChunkManifest) -> dict[str, KnownFile]:
-        """The input table, or what the parts themselves tell of it."""
-        if manifest.inputs is None:
-            return {}
-        problem = self.verified.problem(manifest.inputs)
-        if not problem:
-            return load_inputs(self.folder, manifest.inputs)
-        self._note(f"{problem}: inputs are compared by their documents")
-        return recover_inputs(
-            (uri, part.item)
-            for part in manifest.parts
-            for uri in read_columns(self.folder / part.docs_file, ["uri"])["uri"]
-            .unique()
-            .to_pylist()
-        )
+        return self._commit(committed, kept, comparison, pruned, update, items, done)
 
     def _sha256(self, file: InputFile) -> str:
         """The file's hash, or "" if it cannot be read: then it is asked again every time."""
@@ -176,24 +137,8 @@ class _Run:
         except UnreadableInput:
             return ""
 
-    def _note(self, text: str) -> None:
-        self.notes.append(text)
-        self.progress.note(text)
-
     def _covered(self, file: KnownFile) -> bool:
         return self.roots.covers(file.uri)
-
-    def _refuse_to_lose(self, committed: ChunkManifest | None) -> None:
-        """Starting over may not silently drop documents whose files are not in this input."""
-        if committed is None or committed.fingerprint == self.fingerprint or self.job.prune:
-            return
-        lost = sorted(set(self._known(committed)) - set(self.listed))
-        if lost:
-            raise UsageError(
-                f"every document has to be chunked again, but {len(lost)} input files are not "
-                f"named, the first is {lost[0]}",
-                "name all inputs again, or add --prune to let the others go",
-            )
 
     def _work(self, items: Sequence[Item], hashes: dict[str, str]) -> list[Done]:
         """Run what the journal does not vouch for; results in plan order."""
@@ -207,7 +152,9 @@ class _Run:
                 if not any(self.verified.problem(file) for file in done.files()):
                     results[position] = done
         if results:
-            self._note(f"resuming: {len(results)} of {len(items)} pieces were finished before")
+            self.progress.note(
+                f"resuming: {len(results)} of {len(items)} pieces were finished before"
+            )
         waiting = [position for position in range(len(items)) if position not in results]
         total = sum(weight(piece) for item in items for piece in item.slices)
         self.progress.started("chunk", total, "bytes")
@@ -233,13 +180,14 @@ class _Run:
     def _commit(
         self,
         committed: ChunkManifest | None,
-        manifest: ChunkManifest,
+        kept: Kept,
         comparison: Comparison,
         pruned: Sequence[KnownFile],
         update: Update,
         items: Sequence[Item],
         done: Sequence[Done],
     ) -> ChunkReport:
+        manifest = kept.manifest
         parts = kill(manifest.parts, update.dead)
         parts, next_id = place(parts, items, done, manifest.next_id)
         if not manifest.parts and not any(part.live_docs for part in parts):
@@ -284,7 +232,7 @@ class _Run:
             merged=self.job.settings.dedup != "none",
             live_docs=new.live_docs,
             live_rows=new.live_rows,
-            notes=tuple(self.notes),
+            notes=kept.notes,
         )
 
     def _nothing_read(self, done: Sequence[Done], update: Update) -> None:
