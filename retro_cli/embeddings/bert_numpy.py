@@ -87,8 +87,8 @@ def gelu(x: Floats) -> Floats:
     y *= _polynomial(square, _P)
     y /= _polynomial(square, _Q)
     y += np.float32(1.0)
+    y *= np.float32(0.5)  # before x: twice the greatest float is infinite
     y *= x
-    y *= np.float32(0.5)
     return y
 
 
