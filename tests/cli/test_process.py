@@ -94,6 +94,8 @@ def append_and_interrupt(self, key, record):
     os.kill(os.getpid(), signal.SIGINT)
 
 Journal.append = append_and_interrupt
+# A shell that runs this in the background has it ignore Ctrl-C, which is not what is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv = ["retro", *{args!r}]
 from retro_cli.cli.app import main
 main()
