@@ -12,6 +12,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python benchmarks/table.py --check
 	$(BIN)/python -m pytest -n 2
 
 # Everything is pinned in constraints.txt; pyproject.toml holds the honest ranges.

@@ -29,8 +29,8 @@ def sweep_unreferenced(layout: Layout, keep: int = KEEP_GENERATIONS) -> list[Pat
             _collect(value, named)
         except (OSError, ValueError, KeyError, TypeError):  # damaged, and not the current one
             removed.append(path)
-    for path in [*generations[:-keep], *removed]:
-        removed += [path, layout.index / path.name.replace("gen-", "measured-")]
+    removed += generations[:-keep]
+    removed += [path.with_name(path.name.replace("gen-", "measured-")) for path in removed]
     for folder in (layout.chunks, layout.embeddings, layout.index):
         if (folder / "journal.jsonl").exists():  # a killed run will want its finished pieces
             continue
