@@ -67,29 +67,50 @@ def _chunks(layout: Layout, chunks: ChunkManifest | None) -> Stage:
         "duplicate_documents": chunks.duplicate_docs,
         "set_aside": chunks.rejected,
     }
-    changed, gone = _input_changes(layout, chunks)
-    facts |= {"inputs_changed": changed, "inputs_gone": gone}
-    if changed or gone:
-        why = f"{changed} input files changed and {gone} are gone since they were read"
+    inputs = _input_changes(layout, chunks)
+    facts |= {
+        "inputs_changed": inputs.changed,
+        "inputs_gone": inputs.gone,
+        "inputs_elsewhere": inputs.elsewhere,
+    }
+    if inputs.changed or inputs.gone:
+        why = (
+            f"{inputs.changed} input files changed and {inputs.gone} are gone since they were read"
+        )
         return Stage("chunks", "stale", facts, why, "retro chunk with the same inputs")
     if (layout.chunks / "journal.jsonl").exists():
         return Stage("chunks", "stale", facts, "a run was interrupted", "retro chunk again resumes")
     return Stage("chunks", "ok", facts)
 
 
-def _input_changes(layout: Layout, chunks: ChunkManifest) -> tuple[int, int]:
-    """Local input files whose size or time differ now, and those that are gone."""
-    changed = gone = 0
+@dataclass
+class _Inputs:
+    """Local input files that differ now, that are gone, and that cannot be looked for here."""
+
+    changed: int = 0
+    gone: int = 0
+    elsewhere: int = 0
+
+
+def _input_changes(layout: Layout, chunks: ChunkManifest) -> _Inputs:
+    """Compare sizes and times. Relative names count from the folder of the ``retro chunk`` that
+    read them; if none of them exists here, this is another folder, and nothing is known."""
+    absolute, relative = _Inputs(), _Inputs()
+    found_here = False
     for known in load_inputs(layout.chunks, chunks.inputs).values():
         if "://" in known.uri or known.uri == "stdin":
             continue
+        inputs = absolute if os.path.isabs(known.uri) else relative
         try:
             now = os.stat(known.uri)
         except OSError:
-            gone += 1
+            inputs.gone += 1
             continue
-        changed += (now.st_size, now.st_mtime_ns) != (known.size, known.mtime_ns)
-    return changed, gone
+        found_here = found_here or inputs is relative
+        inputs.changed += (now.st_size, now.st_mtime_ns) != (known.size, known.mtime_ns)
+    if relative.gone and not found_here:
+        return _Inputs(absolute.changed, absolute.gone, relative.gone)
+    return _Inputs(absolute.changed + relative.changed, absolute.gone + relative.gone)
 
 
 def _embeddings(layout: Layout, chunks: ChunkManifest | None) -> Stage:

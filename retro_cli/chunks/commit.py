@@ -7,13 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from retro_cli.chunks.changes import OldDocument
+import numpy as np
+
+from retro_cli.chunks.changes import Documents
 from retro_cli.chunks.inputs import Comparison, KnownFile
 from retro_cli.chunks.manifest import Part, with_dead
 from retro_cli.chunks.plan import Item
 from retro_cli.chunks.update import Update
 from retro_cli.chunks.work import Done, rejection_json
 from retro_cli.store.atomic import replacing
+from retro_cli.store.tables import read_columns
 
 QUARANTINE = "quarantine.jsonl"
 Rejection = dict[str, str | int]
@@ -69,15 +72,14 @@ def _lines(path: Path) -> Iterator[str]:
             yield from file
 
 
-def kill(parts: Sequence[Part], dead: Sequence[OldDocument]) -> list[Part]:
-    """The parts with some documents' rows dead."""
-    by_part: dict[int, list[OldDocument]] = {}
-    for document in dead:
-        by_part.setdefault(document.part, []).append(document)
+def kill(folder: Path, parts: Sequence[Part], dead: Documents) -> list[Part]:
+    """The parts with some documents and their rows dead. Raises IntegrityError."""
     result = list(parts)
-    for index, documents in by_part.items():
-        rows = [(document.first, document.chunks) for document in documents]
-        result[index] = with_dead(result[index], rows, [document.row for document in documents])
+    for index in np.unique(dead["part"]).tolist():
+        docs = dead["row"][dead["part"] == index]
+        table = read_columns(folder / parts[index].docs_file, ["first", "chunks"])
+        rows = (table[name].to_numpy()[docs].tolist() for name in ("first", "chunks"))
+        result[index] = with_dead(parts[index], zip(*rows, strict=True), docs.tolist())
     return result
 
 
@@ -101,17 +103,18 @@ def remember(
     vanished: dict[str, int],
 ) -> list[KnownFile]:
     """The input table after this run: which items hold each file's documents."""
-    added: dict[str, list[int]] = {}
+    added: dict[str, tuple[int, ...]] = {}
     for item, finished in zip(items, done, strict=True):
         if finished.parts:
+            alone = (item.number,)  # one tuple for all the small files of an item
             for uri in {piece.file.uri for piece in item.slices}:
-                added.setdefault(uri, []).append(item.number)
+                added[uri] = added[uri] + alone if uri in added else alone
     gone = {file.uri for file in pruned}
     read_now = [*comparison.new, *comparison.changed]
     updated = [
         replace(
             f,
-            items=(*f.items, *sorted(added.get(f.uri, ()))),
+            items=f.items + added.get(f.uri, ()),
             vanished=vanished.get(f.uri, 0),
         )
         for f in read_now

@@ -22,6 +22,7 @@ from retro_cli.store.tables import read_columns
 
 Ids = npt.NDArray[np.int64]
 _ROWS_A_PASS = 16_000_000  # 24 bytes each while grouping: memory stays flat, passes grow
+_NO_IDS = np.empty(0, np.int64)
 
 SCHEMA = pa.schema([("member", pa.int64()), ("canonical", pa.int64())])
 
@@ -91,19 +92,30 @@ def first_of_equal(hashes: npt.NDArray[np.uint64], ids: Ids) -> tuple[Ids, Ids]:
     return sorted_ids[~new], leader[~new]
 
 
+def _passes(rows: int) -> int:
+    return max(1, -(-rows // _ROWS_A_PASS))
+
+
 def _equal_documents(folder: Path, parts: Sequence[Part]) -> tuple[Ids, Ids, Ids]:
     """Documents by the id of their first chunk: (member, canonical, chunks of the member)."""
-    hashes, firsts, counts = [], [], []
+    passes = _passes(sum(part.written.docs for part in parts))
+    found = [_equal_documents_in(folder, parts, passes, turn) for turn in range(passes)]
+    member, canonical, lengths = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    return member, canonical, lengths
+
+
+def _equal_documents_in(
+    folder: Path, parts: Sequence[Part], passes: int, turn: int
+) -> tuple[Ids, Ids, Ids]:
+    hashes, firsts, counts = [np.empty((0, 2), np.uint64)], [_NO_IDS], [_NO_IDS]
     for part in parts:
         table = read_columns(folder / part.docs_file, ["text_hash", "first", "chunks"])
         chunks = table["chunks"].to_numpy().astype(np.int64)
-        filled = chunks > 0
-        hashes.append(_as_words(table["text_hash"])[filled])
-        firsts.append((table["first"].to_numpy().astype(np.int64) + part.base)[filled])
-        counts.append(chunks[filled])
-    if not hashes:
-        empty = np.empty(0, np.int64)
-        return empty, empty, empty
+        words = _as_words(table["text_hash"])
+        mine = (chunks > 0) & (words[:, 0] % np.uint64(passes) == turn)
+        hashes.append(words[mine])
+        firsts.append((table["first"].to_numpy().astype(np.int64) + part.base)[mine])
+        counts.append(chunks[mine])
     ids, lengths = np.concatenate(firsts), np.concatenate(counts)
     member, canonical = first_of_equal(np.concatenate(hashes), ids)
     by_id = np.argsort(ids, kind="stable")
@@ -112,8 +124,7 @@ def _equal_documents(folder: Path, parts: Sequence[Part]) -> tuple[Ids, Ids, Ids
 
 
 def _equal_chunks(folder: Path, parts: Sequence[Part]) -> tuple[Ids, Ids]:
-    total = sum(part.rows for part in parts)
-    passes = max(1, -(-total // _ROWS_A_PASS))
+    passes = _passes(sum(part.rows for part in parts))
     found = [_equal_chunks_in(folder, parts, passes, turn) for turn in range(passes)]
     return np.concatenate([m for m, _ in found]), np.concatenate([c for _, c in found])
 
@@ -121,7 +132,7 @@ def _equal_chunks(folder: Path, parts: Sequence[Part]) -> tuple[Ids, Ids]:
 def _equal_chunks_in(
     folder: Path, parts: Sequence[Part], passes: int, turn: int
 ) -> tuple[Ids, Ids]:
-    hashes, ids = [np.empty((0, 2), np.uint64)], [np.empty(0, np.int64)]
+    hashes, ids = [np.empty((0, 2), np.uint64)], [_NO_IDS]
     for part in parts:
         table = read_columns(folder / part.chunks_file, ["hash"])
         words = _as_words(table["hash"])

@@ -7,7 +7,7 @@ that the two call in doubt. All decisions here are pure; the stage does the read
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -57,8 +57,8 @@ class Comparison:
 
 
 def compare_inputs(
-    listed: Iterable[InputFile],
-    known: dict[str, KnownFile],
+    listed: Mapping[str, InputFile],
+    known: Mapping[str, KnownFile],
     reread: Callable[[KnownFile], bool],
     sha256: Callable[[InputFile], str],
 ) -> Comparison:
@@ -69,9 +69,7 @@ def compare_inputs(
     call in doubt.
     """
     result = Comparison()
-    seen: set[str] = set()
-    for file in listed:
-        seen.add(file.uri)
+    for file in listed.values():
         before = known.get(file.uri)
         if before is None:
             result.new.append(KnownFile(file.uri, file.size, file.mtime_ns, sha256(file)))
@@ -79,12 +77,14 @@ def compare_inputs(
         same = (before.size, before.mtime_ns) == (file.size, file.mtime_ns)
         trusted = same and file.mtime_ns and before.sha256
         now = before.sha256 if trusted else sha256(file)
-        entry = replace(before, size=file.size, mtime_ns=file.mtime_ns, sha256=now)
+        entry = before  # a million of these are not copied for nothing
+        if not same or now != before.sha256:
+            entry = replace(before, size=file.size, mtime_ns=file.mtime_ns, sha256=now)
         if now == before.sha256 and not reread(before):
             result.unchanged.append(entry)
         else:
             result.changed.append(entry)
-    result.missing = [entry for uri, entry in known.items() if uri not in seen]
+    result.missing = [entry for uri, entry in known.items() if uri not in listed]
     return result
 
 
@@ -139,9 +139,12 @@ def write_table(folder: Path, stem: str, table: pa.Table) -> FileRecord:
 def load_inputs(folder: Path, record: FileRecord | None) -> dict[str, KnownFile]:
     if record is None:
         return {}
-    columns = read_columns(folder / record.name).to_pydict()
-    rows = zip(*(columns[name] for name in SCHEMA.names), strict=True)
-    return {
-        uri: KnownFile(uri, size, mtime_ns, sha256, tuple(items), vanished)
-        for uri, size, mtime_ns, sha256, items, vanished in rows
-    }
+    known: dict[str, KnownFile] = {}
+    shared: dict[tuple[int, ...], tuple[int, ...]] = {}  # many small files are one item
+    for batch in read_columns(folder / record.name).to_batches(max_chunksize=1 << 14):
+        columns = (batch[name].to_pylist() for name in SCHEMA.names)
+        for uri, size, mtime_ns, sha256, found, vanished in zip(*columns, strict=True):
+            items = tuple(found)
+            items = shared.setdefault(items, items)
+            known[uri] = KnownFile(uri, size, mtime_ns, sha256, items, vanished)
+    return known

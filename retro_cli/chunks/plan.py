@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,11 +32,15 @@ class Item:
                 hashes[piece.file.uri],
                 piece.start,
                 piece.stop,
-                sorted(piece.only) if piece.only is not None else None,
+                _positions(piece.only),
             ]
             for piece in self.slices
         ]
         return fingerprint([self.number, settings_fingerprint, pieces])
+
+
+def _positions(only: Sequence[int] | None) -> str | None:
+    return None if only is None else hashlib.sha256(array("q", only).tobytes()).hexdigest()
 
 
 def weight(piece: Slice) -> int:

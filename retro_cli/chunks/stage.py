@@ -101,7 +101,7 @@ class _Run:
             self.progress.note(note)
         manifest, known, damaged = kept.manifest, kept.known, kept.damaged
         comparison = compare_inputs(
-            self.job.inputs,
+            self.listed,
             known,
             lambda f: not damaged.isdisjoint(f.items) or (self.job.prune and f.vanished > 0),
             self._sha256,
@@ -122,7 +122,7 @@ class _Run:
         )
         self.job.accepted()
         items = deal(update.slices, manifest.next_item, self.job.part_bytes)
-        if committed == manifest and not items and not update.dead and not pruned:
+        if committed == manifest and not items and not len(update.dead) and not pruned:
             same = all(known[f.uri] == f for f in comparison.unchanged)
             if same and not comparison.changed and committed.dedup == self.job.settings.dedup:
                 return self._nothing(committed, comparison)
@@ -188,7 +188,7 @@ class _Run:
         done: Sequence[Done],
     ) -> ChunkReport:
         manifest = kept.manifest
-        parts = kill(manifest.parts, update.dead)
+        parts = kill(self.folder, manifest.parts, update.dead)
         parts, next_id = place(parts, items, done, manifest.next_id)
         if not manifest.parts and not any(part.live_docs for part in parts):
             self._nothing_read(done, update)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from retro_cli.chunks.changes import OldDocument, compare_documents
+from retro_cli.chunks.changes import (
+    OLD,
+    Documents,
+    compare_documents,
+    content_digest,
+    name_digest,
+)
 from retro_cli.chunks.inputs import Comparison, KnownFile
 from retro_cli.chunks.manifest import Part
 from retro_cli.chunks.part import document_hash
@@ -22,10 +30,10 @@ EMPTY = "empty text"
 
 @dataclass
 class Update:
-    """What a run will do. ``dead`` are documents that it replaces or removes."""
+    """What a run will do. ``dead``: (n,) of OLD, the documents that it replaces or removes."""
 
     slices: list[Slice] = field(default_factory=list)
-    dead: list[OldDocument] = field(default_factory=list)
+    dead: Documents = field(default_factory=lambda: np.empty(0, OLD))
     rejections: dict[str, list[Rejected]] = field(default_factory=dict)
     replaced: int = 0
     removed: int = 0
@@ -47,39 +55,40 @@ def plan_update(
     update = Update()
     for known in comparison.new:
         update.slices += split(listed[known.uri], options, part_bytes)
-    old = live_documents(folder, parts, [*comparison.changed, *pruned])
-    for known in comparison.changed:
-        _compare_file(update, old[known.uri], listed[known.uri], options, prune)
-    for known in pruned:
-        update.dead += old[known.uri]
-        update.removed += len(old[known.uri])
+    read_now = [*comparison.changed, *pruned]
+    file_of, documents = live_documents(folder, parts, read_now)
+    bounds = np.searchsorted(file_of, np.arange(len(read_now) + 1))
+    groups = [documents[a:b] for a, b in pairwise(bounds.tolist())]
+    dead = [
+        _compare_file(update, old, listed[known.uri], options, prune)
+        for known, old in zip(comparison.changed, groups, strict=False)
+    ]
+    gone = groups[len(dead) :]
+    update.removed += sum(map(len, gone))
+    update.dead = np.concatenate([np.empty(0, OLD), *dead, *gone])
     update.slices.sort(key=lambda piece: (piece.file.uri, piece.start))
     return update
 
 
 def _compare_file(
-    update: Update,
-    old: list[OldDocument],
-    file: InputFile,
-    options: ReadOptions,
-    prune: bool,
-) -> None:
+    update: Update, old: Documents, file: InputFile, options: ReadOptions, prune: bool
+) -> Documents:
+    """Note what one changed file asks for; returns the documents that go."""
     rejections: list[Rejected] = []
     changes = compare_documents(old, _records(file, options, rejections))
     if rejections:
         update.rejections[file.uri] = rejections
     if changes.positions:
         update.slices.append(Slice(file, only=changes.positions))
-    update.dead += changes.replaced
     update.replaced += len(changes.replaced)
     # A file that is damaged today must not take yesterday's documents with it; one that was
     # emptied on purpose may.
     damaged = any(record.reason != EMPTY for record in rejections)
     if prune and not damaged:
-        update.dead += changes.vanished
         update.removed += len(changes.vanished)
-    else:
-        update.vanished[file.uri] = len(changes.vanished)
+        return np.concatenate([changes.replaced, changes.vanished])
+    update.vanished[file.uri] = len(changes.vanished)
+    return changes.replaced
 
 
 def _records(
@@ -94,21 +103,38 @@ def _records(
 
 def live_documents(
     folder: Path, parts: Sequence[Part], files: Sequence[KnownFile]
-) -> dict[str, list[OldDocument]]:
-    """The live documents of some files, reading only the tables that hold any of them."""
-    found: dict[str, list[OldDocument]] = defaultdict(list)
-    wanted = {file.uri for file in files}
+) -> tuple[npt.NDArray[np.int32], Documents]:
+    """The live documents of some files, reading only the tables that hold any of them.
+
+    Returns (n,) positions in ``files``, ascending, and (n,) of OLD.
+    """
+    order = sorted(range(len(files)), key=lambda i: files[i].uri)
+    wanted = pa.array([files[i].uri for i in order], pa.string())
     items = {item for file in files for item in file.items}
+    file_of, found = [np.empty(0, np.int32)], [np.empty(0, OLD)]
     for index, part in enumerate(parts):
         if part.item not in items:
             continue
-        columns = ["uri", "key", "hash", "first", "chunks"]
-        table = read_columns(folder / part.docs_file, columns)
-        mine = pc.is_in(table["uri"], value_set=pa.array(sorted(wanted), pa.string()))
-        dead = {row for first, count in part.dead_docs for row in range(first, first + count)}
-        for row in pc.indices_nonzero(mine).to_pylist():
-            if row in dead:
-                continue
-            uri, key, digest, first, chunks = (table[name][row].as_py() for name in columns)
-            found[uri].append(OldDocument(index, row, key, digest, first, chunks))
-    return found
+        table = read_columns(folder / part.docs_file, ["uri", "key", "hash"])
+        place = pc.index_in(table["uri"], value_set=wanted).fill_null(-1).to_numpy()
+        mine = place >= 0
+        for first, count in part.dead_docs:
+            mine[first : first + count] = False
+        rows = np.flatnonzero(mine)
+        table = table.take(pa.array(rows))
+        file_of.append(np.array(order, np.int32)[place[rows]])
+        found.append(_old_documents(index, rows, table["key"], table["hash"]))
+    files_of, documents = np.concatenate(file_of), np.concatenate(found)
+    by_file = np.argsort(files_of, kind="stable")
+    return files_of[by_file], documents[by_file]
+
+
+def _old_documents(
+    part: int, rows: npt.NDArray[np.int64], keys: pa.ChunkedArray, hashes: pa.ChunkedArray
+) -> Documents:
+    named = list(zip(keys.to_pylist(), hashes.to_pylist(), strict=True))
+    documents = np.empty(len(rows), OLD)
+    documents["part"], documents["row"] = part, rows
+    documents["name"] = [name_digest(key) for key, _ in named]
+    documents["content"] = [content_digest(key, content) for key, content in named]
+    return documents

@@ -38,13 +38,13 @@ class Slice:
     With unit "bytes", ``start`` and ``stop`` are byte offsets: the piece holds the records that
     begin at ``start`` or after it and before ``stop`` (None: the end). With unit "groups" they
     count Parquet row groups or Arrow batches, and ``nbytes`` estimates how much they hold.
-    ``only`` keeps the records whose position it names.
+    ``only`` keeps the records whose position it names; it is sorted.
     """
 
     file: InputFile
     start: int = 0
     stop: int | None = None
-    only: frozenset[int] | None = None
+    only: Sequence[int] | None = None
     unit: Literal["bytes", "groups"] = "bytes"
     nbytes: int = 0
 

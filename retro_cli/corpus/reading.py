@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import BinaryIO
@@ -87,12 +88,18 @@ class Reading:
         return data
 
     def wanted(self, position: int) -> bool:
-        return self.piece.only is None or position in self.piece.only
+        only = self.piece.only
+        if only is None:
+            return True
+        at = bisect_left(only, position)
+        return at < len(only) and only[at] == position
 
     def last_wanted(self) -> float:
         """The position after which nothing is wanted any more."""
         only = self.piece.only
-        return float("inf") if only is None else max(only, default=-1)
+        if only is None:
+            return float("inf")
+        return only[-1] if only else -1
 
     def reject(
         self, position: int, where: str, error: UnreadableInput, record: str | bytes = b""

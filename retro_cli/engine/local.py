@@ -47,7 +47,8 @@ def run_parts(
     except BrokenProcessPool as error:
         raise RetroError(
             "a worker process died (killed, or out of memory)",
-            "run the same command again, it resumes; fewer --workers need less memory",
+            "run the same command again, it resumes; fewer --workers need less memory; in a "
+            "script of your own, call it below: if __name__ == '__main__'",
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

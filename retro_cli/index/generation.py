@@ -21,6 +21,7 @@ from retro_cli.index.plan import IndexPlan
 from retro_cli.store.atomic import json_bytes, read_json, write_bytes, write_json
 from retro_cli.store.files import FileRecord
 from retro_cli.store.layout import FORMAT_VERSION
+from retro_cli.store.lock import ReadHold
 
 CURRENT = "CURRENT"
 
@@ -151,9 +152,7 @@ def load_generation(folder: Path, name: str) -> Generation:
     try:
         return Generation.from_json(read_json(path))
     except FileNotFoundError:
-        raise IntegrityError(
-            f"{path} is missing", "run retro index to build a new generation"
-        ) from None
+        raise _missing(path) from None
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(
             f"{path} lacks what it should hold ({error})",
@@ -161,22 +160,45 @@ def load_generation(folder: Path, name: str) -> Generation:
         ) from error
 
 
-def current_generation(folder: Path) -> Generation | None:
-    """The generation that queries open, or None before the first."""
+def _missing(path: Path) -> IntegrityError:
+    return IntegrityError(f"{path} is missing", "run retro index to build a new generation")
+
+
+def current_name(folder: Path) -> str | None:
+    """The file name of the generation that queries open, or None before the first."""
     pointer = folder / CURRENT
     if not pointer.is_file():
         return None
     name = pointer.read_text(encoding="ascii", errors="replace").strip()
     if not name.startswith("gen-") or "/" in name:
         raise IntegrityError(f"{pointer} does not name a generation", "run retro index")
-    return load_generation(folder, name)
+    return name
 
 
-def require_generation(folder: Path) -> Generation:
-    generation = current_generation(folder)
-    if generation is None:
-        raise NotBuiltYet(f"{folder.parent} has no index yet", f"run: retro index {folder.parent}")
-    return generation
+def current_generation(folder: Path) -> Generation | None:
+    """The generation that queries open, or None before the first."""
+    name = current_name(folder)
+    return load_generation(folder, name) if name else None
+
+
+def hold_generation(folder: Path) -> tuple[Generation, ReadHold]:
+    """The generation that queries open, kept on the disk until the hold is closed.
+
+    Raises NotBuiltYet if there is none.
+    """
+    while True:
+        name = current_name(folder)
+        if name is None:
+            raise NotBuiltYet(
+                f"{folder.parent} has no index yet", f"run: retro index {folder.parent}"
+            )
+        try:
+            hold = ReadHold(folder / name)
+        except FileNotFoundError:
+            if current_name(folder) == name:
+                raise _missing(folder / name) from None
+            continue  # replaced by newer ones in this very moment
+        return load_generation(folder, name), hold
 
 
 def all_generations(folder: Path) -> list[str]:

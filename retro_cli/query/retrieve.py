@@ -17,9 +17,9 @@ from retro_cli.errors import EncoderMismatch, UsageError
 from retro_cli.index.generation import (
     Generation,
     generation_chunks,
+    hold_generation,
     load_bitmap,
     read_bitmap,
-    require_generation,
 )
 from retro_cli.index.search import Searcher
 from retro_cli.index.vectors import VectorPart, Vectors
@@ -63,12 +63,16 @@ class Answer:
 
 
 class Retriever:
-    """A generation opened for search. Immutable: a newer generation needs a new Retriever."""
+    """A generation opened for search. Immutable: a newer generation needs a new Retriever.
+
+    Until it is closed its files stay, however many generations come after it.
+    """
 
     def __init__(self, layout: Layout) -> None:
         load_settings(layout)  # refuses what a newer version wrote
         self.layout = layout
-        self.generation: Generation = require_generation(layout.index)
+        self.generation: Generation
+        self.generation, self._hold = hold_generation(layout.index)
         self.manifest = generation_chunks(layout.index, self.generation)
         self.aliases = Aliases.load(layout.chunks, self.manifest.aliases)
         self.rows = ChunkRows(layout.chunks, self.manifest.parts)
@@ -217,3 +221,4 @@ class Retriever:
     def close(self) -> None:
         self._searcher.close()
         self.rows.close()
+        self._hold.close()

@@ -1,11 +1,15 @@
-"""One writer at a time. The lock belongs to the process and dies with it, so none goes stale."""
+"""One writer at a time, and files that stay while somebody reads.
+
+Locks belong to the process and die with it, so none goes stale.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from retro_cli.errors import LockedError
@@ -36,3 +40,41 @@ def writer_lock(folder: Path, command: str) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+class ReadHold:
+    """A shared lock on a file: while any process has one, ``remove_unread`` leaves it alone.
+
+    Raises FileNotFoundError if the file is gone, or goes just then. On a file system without
+    locks nothing is held.
+    """
+
+    def __init__(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        self._close = weakref.finalize(self, os.close, descriptor)
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        if not os.fstat(descriptor).st_nlink:
+            self._close()
+            raise FileNotFoundError(path)
+
+    def close(self) -> None:
+        self._close()
+
+
+def remove_unread(path: Path) -> bool:
+    """Remove a file unless somebody holds it; returns whether it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    except OSError:  # a file system without locks
+        pass
+    path.unlink(missing_ok=True)
+    os.close(descriptor)
+    return True

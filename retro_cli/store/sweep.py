@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from retro_cli.store.layout import Layout
+from retro_cli.store.lock import remove_unread
 
 KEEP_GENERATIONS = 3
 
@@ -14,22 +15,25 @@ KEEP_GENERATIONS = 3
 def sweep_unreferenced(layout: Layout, keep: int = KEEP_GENERATIONS) -> list[Path]:
     """Drop all but the newest generations, then every file that nothing names any more.
 
-    The caller holds the lock. Returns what was removed. A reader that opened an older
-    generation before keeps its mapped files: the system frees them when it closes.
+    The caller holds the lock. Returns what was removed. A generation that some reader holds
+    stays, with all its files, until a later sweep.
     """
     removed: list[Path] = []
     named: set[str] = set()
     for path in _manifests(layout):
         _collect(json.loads(path.read_bytes()), named)
     generations = sorted(layout.index.glob("gen-*.json"))
-    for path in generations[-keep:]:
+    old = [path for path in generations[:-keep] if remove_unread(path)]
+    for path in generations:
+        if path in old:
+            continue
         try:
             value = json.loads(path.read_bytes())
             _collect(json.loads((layout.index / value["chunks"]["name"]).read_bytes()), named)
             _collect(value, named)
         except (OSError, ValueError, KeyError, TypeError):  # damaged, and not the current one
             removed.append(path)
-    removed += generations[:-keep]
+    removed += old
     removed += [path.with_name(path.name.replace("gen-", "measured-")) for path in removed]
     for folder in (layout.chunks, layout.embeddings, layout.index):
         if (folder / "journal.jsonl").exists():  # a killed run will want its finished pieces

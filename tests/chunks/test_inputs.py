@@ -14,6 +14,10 @@ def file(uri: str, size: int = 10, mtime: int = 5) -> InputFile:
     return InputFile(uri, uri, size, mtime)
 
 
+def listed(*files: InputFile) -> dict[str, InputFile]:
+    return {file.uri: file for file in files}
+
+
 def never(_: InputFile) -> str:
     pytest.fail("hashed a file that size and time vouch for")
 
@@ -26,29 +30,29 @@ KNOWN = {"a": KnownFile("a", 10, 5, "aa", (0,)), "b": KnownFile("b", 10, 5, "bb"
 
 
 def test_size_and_time_are_trusted_without_reading():
-    found = compare_inputs([file("a"), file("b")], KNOWN, keep, never)
+    found = compare_inputs(listed(file("a"), file("b")), KNOWN, keep, never)
     assert [f.uri for f in found.unchanged] == ["a", "b"]
 
 
 def test_a_touched_file_with_the_same_bytes_is_unchanged_and_its_time_is_noted():
-    found = compare_inputs([file("a", mtime=9)], KNOWN, keep, lambda _: "aa")
+    found = compare_inputs(listed(file("a", mtime=9)), KNOWN, keep, lambda _: "aa")
     assert found.unchanged == [replace(KNOWN["a"], mtime_ns=9)]
     assert [f.uri for f in found.missing] == ["b"]
 
 
 def test_other_bytes_are_a_change():
-    found = compare_inputs([file("a", size=11)], KNOWN, keep, lambda _: "other")
+    found = compare_inputs(listed(file("a", size=11)), KNOWN, keep, lambda _: "other")
     assert [f.sha256 for f in found.changed] == ["other"]
 
 
 def test_a_file_whose_time_is_unknown_is_always_hashed():
     known = {"a": KnownFile("a", 10, 0, "aa")}
-    found = compare_inputs([file("a", mtime=0)], known, keep, lambda _: "other")
+    found = compare_inputs(listed(file("a", mtime=0)), known, keep, lambda _: "other")
     assert [f.uri for f in found.changed] == ["a"]
 
 
 def test_a_file_whose_documents_must_be_found_again_counts_as_changed():
-    found = compare_inputs([file("a"), file("b")], KNOWN, lambda f: 1 in f.items, never)
+    found = compare_inputs(listed(file("a"), file("b")), KNOWN, lambda f: 1 in f.items, never)
     assert [f.uri for f in found.changed] == ["b"]
     assert [f.uri for f in found.unchanged] == ["a"]
 

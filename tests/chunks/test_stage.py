@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from helpers import write_jsonl
 
+from retro_cli.chunks import dedup
+from retro_cli.chunks.dedup import find_duplicates
 from retro_cli.chunks.manifest import load_manifest
 from retro_cli.chunks.rows import ChunkRows
 from retro_cli.chunks.stage import ChunkJob, chunk
@@ -308,3 +310,19 @@ def test_parts_written_with_another_row_group_size_still_read(corpus, monkeypatc
     rows = ChunkRows(corpus.folder, [part])
     last = part.base + part.rows - 1
     assert rows.document(last)["document"] == rows.get([last])[0].document
+
+
+@pytest.mark.parametrize("level", ["none", "document", "chunk"])
+def test_duplicates_are_the_same_however_many_passes_find_them(corpus, monkeypatch, level):
+    for number in range(12):
+        corpus.write(f"{number}.txt", "the ferry left the harbour. " * (1 + number % 4))
+    corpus.chunk()
+    parts = corpus.manifest().parts
+    once = find_duplicates(corpus.folder, parts, level)
+    monkeypatch.setattr(dedup, "_ROWS_A_PASS", 3)
+    again = find_duplicates(corpus.folder, parts, level)
+    assert (once.docs, once.rows) == (again.docs, again.rows)
+    assert once.docs == 8
+    assert dict(zip(once.aliases.member, once.aliases.canonical, strict=True)) == dict(
+        zip(again.aliases.member, again.aliases.canonical, strict=True)
+    )

@@ -122,6 +122,22 @@ def test_sources_lists_documents_and_chunks(retro, db):
     assert rows["forum"]["docs"] == rows["letters"]["docs"] == 5
 
 
+def test_status_from_another_folder_does_not_call_relative_inputs_gone(
+    retro, archive, static_encoder, tmp_path, monkeypatch
+):
+    assert retro("build", "archive", "--db", "r.db", "--encoder", static_encoder).code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    away = retro("status", "../r.db", "--check", "--json")
+    assert away.code == 0
+    assert away.rows[0]["stages"][0]["facts"]["inputs_elsewhere"] == 9
+    monkeypatch.chdir(tmp_path)
+    (archive / "light.txt").unlink()
+    home = retro("status", "r.db", "--check", "--json")
+    assert home.code == 3
+    assert home.rows[0]["stages"][0]["facts"]["inputs_gone"] == 1
+
+
 def test_status_is_ok_then_stale_then_ok_again(retro, db, archive):
     assert retro("status", db, "--check").code == 0
     (archive / "light.txt").write_text("the light went out")

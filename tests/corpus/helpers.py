@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+from collections.abc import Sequence
 from pathlib import Path
 
 import zstandard
@@ -35,7 +36,7 @@ def make_file(folder: Path, name: str, data: bytes | str) -> InputFile:
     return list_inputs([str(path)])[0]
 
 
-def records(file: InputFile, only: frozenset[int] | None = None, **options):
+def records(file: InputFile, only: Sequence[int] | None = None, **options):
     return list(read(Slice(file, only=only), ReadOptions(**options)))
 
 

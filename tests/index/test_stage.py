@@ -116,6 +116,8 @@ def test_a_reader_keeps_its_generation_while_others_come_and_go(library):
         for count in range(31, 37):
             library.update(posts(count, p1=f"storm {count}"))
         assert [hit.document for hit in reader.query("boat keeper", k=30)] == before
+        assert len(list(library.layout.index.glob("gen-*.json"))) == 4
+    library.update(posts(37))
     assert len(list(library.layout.index.glob("gen-*.json"))) == 3
 
 

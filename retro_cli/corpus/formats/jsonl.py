@@ -19,14 +19,14 @@ _decode = json.JSONDecoder(parse_constant=lambda name: None).decode
 def documents(work: Reading) -> Records:
     """The records that begin in the slice. Broken lines are set aside with their number."""
     fields = Fields(work.file.uri, work.options)
-    only, last = work.piece.only, work.last_wanted()
+    last = work.last_wanted()
     stream, encoding = work.open_lines()
     with stream:
         lines = Lines(work, stream)
         try:
             for line in lines:
                 position = lines.offset
-                if only is not None and position not in only:
+                if not work.wanted(position):
                     if position > last:
                         return
                     continue
