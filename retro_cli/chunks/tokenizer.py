@@ -27,6 +27,7 @@ from retro_cli.errors import ConfigError
 
 _WINDOW = 1 << 18  # characters tokenised at a time, so that memory does not follow the document
 _CACHE_LIMIT = 400_000  # pieces; about 100 MB
+_KEPT_WORD = 64  # characters; a longer word hardly comes again
 
 _SPACE = " \t\n\r"
 _ALNUM = "0-9A-Za-z"
@@ -80,6 +81,8 @@ class ChunkTokenizer:
         begins = np.ones(len(ids), dtype=bool)
         if not self._cut_exactly:
             begins[1:] = (members[1:] != members[:-1]) | (members[1:] < 0)
+            if len(ids) and (members == members[0]).all():  # SentencePiece knows no words
+                begins[1:] |= _after_space(text, starts[1:])
         firsts = np.flatnonzero(begins)
         return Words(ids, np.diff(np.append(firsts, len(ids))), starts[firsts] + offset)
 
@@ -105,10 +108,16 @@ class ChunkTokenizer:
             known = np.array([span[0] for span in offsets], dtype=np.int64)
             if len(known) != count:  # the word reads differently alone: spread its tokens evenly
                 known = np.linspace(0, len(word), count, endpoint=False).astype(np.int64)
-            if len(self._inner) > _CACHE_LIMIT:
-                self._inner.clear()
-            self._inner[word] = known
+            if len(word) <= _KEPT_WORD:
+                if len(self._inner) > _CACHE_LIMIT:
+                    self._inner.clear()
+                self._inner[word] = known
         return known
+
+
+def _after_space(text: str, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether a token starts with white space or right after it, so that a word begins there."""
+    return np.array([text[s : s + 1].isspace() or text[s - 1].isspace() for s in starts], bool)
 
 
 class _WordCache:

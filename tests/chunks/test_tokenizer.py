@@ -136,3 +136,36 @@ def test_a_broken_tokenizer_is_a_clear_error(tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"model": 3}')
     with pytest.raises(ConfigError, match=r"is not a tokenizer\.json"):
         ChunkTokenizer(tmp_path)
+
+
+def _sentencepiece(folder):
+    """A tokenizer in Llama's manner: no pre-tokenizer, spaces are part of the tokens."""
+    from tokenizers import decoders, models, normalizers
+
+    letters = [(letter, -5.0) for letter in "abcdefghijklmnopqrstuvwxyz.\u2581"]
+    words = [(f"\u2581{word}", -2.0) for word in ("the", "ferry", "left", "keeper")]
+    tokenizer = Tokenizer(models.Unigram([("<unk>", -10.0), *letters, *words], 0, False))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+    )
+    tokenizer.decoder = decoders.Metaspace()
+    path = folder / "tokenizer.json"
+    tokenizer.save(str(path))
+    return path
+
+
+def test_words_stay_whole_with_a_tokenizer_that_knows_none(tmp_path):
+    text = "the ferry left harbours. the keeper waved\nand the ferry left " * 6
+    tokenizer = ChunkTokenizer(_sentencepiece(tmp_path), cut="word", size=12)
+    cuts = list(split(tokenizer.windows(text), len(text), 12))
+    assert len(cuts) > 5
+    for cut in cuts[1:]:
+        assert text[cut.start].isspace() or text[cut.start - 1].isspace()
+
+
+def test_a_tokenizer_of_long_words_remembers_no_whole_documents(tmp_path):
+    tokenizer = ChunkTokenizer(_sentencepiece(tmp_path), cut="word", size=8)
+    for number in range(50):
+        text = "x" * (100 + number)
+        list(split(tokenizer.windows(text), len(text), 8))
+    assert not tokenizer._inner
