@@ -15,7 +15,9 @@ from pathlib import Path
 from context import arguments
 from measure import say
 
-NAMES = ("rows", "chunk", "memory", "many", "rerun", "quality", "embed", "cold", "index")
+NAMES = (
+    "rows", "chunk", "memory", "many", "rerun", "quality", "embed", "cold", "index", "scorers",
+)  # fmt: skip
 
 
 def main() -> int:

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from retro_cli.chunks.where import parse_where
 from retro_cli.query.retrieve import Answer, Hit, Retriever
-from retro_cli.query.where import parse_where
 from retro_cli.store.layout import Layout
 
 if TYPE_CHECKING:

@@ -18,8 +18,10 @@ ORDER = [
     ("corpus",),
     ("chunks",),
     ("embeddings",),
+    ("filters",),
     ("index",),
     ("query",),
+    ("upkeep",),
     ("database", "pipeline", "status", "verify", "planning", "export"),
     ("cli",),
 ]

@@ -134,7 +134,7 @@ def _answers(
     nprobe: int | None,
 ) -> Iterator[tuple[str, str, Answer]]:
     """(query id, query text, answer) as they come."""
-    from retro_cli.query.where import parse_where
+    from retro_cli.chunks.where import parse_where
 
     retriever = database.retriever
     selection = retriever.select(source, parse_where(where) if where else [])

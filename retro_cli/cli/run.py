@@ -240,7 +240,7 @@ def show_plan(db: Path, recall: float | None, factory: str, memory: float) -> No
     previous = current_generation(job.layout.index)
     job = as_before(job, previous)
     plan = plan_for(job, state, previous)
-    rows, dim = int(state.live.sum()), state.embeddings.encoder.dim
+    rows, dim = int(state.live.sum()), state.encoder.dim
     costs = predict(plan, rows, dim, probe(dim))
     reason = why_retrain(previous, state, plan, job)
     if console.state.json:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from retro_cli.config import fingerprint
 from retro_cli.events import Progress
 from retro_cli.index.generation import (
+    Filtered,
     Generation,
     Quality,
     Segment,
@@ -21,7 +22,7 @@ from retro_cli.index.generation import (
 )
 from retro_cli.index.plan import IndexPlan
 from retro_cli.index.search import Searcher
-from retro_cli.index.segments import build_segment, merge_plan, merge_segments
+from retro_cli.index.segments import SegmentInfo, build_segment, merge_plan, merge_segments
 from retro_cli.index.state import DEFAULT_RECALL, Bits, IndexJob, State
 from retro_cli.index.train import train_template
 from retro_cli.index.tune import TuneResult, tune
@@ -61,7 +62,12 @@ class Build:
         reason: str,
         verified: Verified,
         progress: Progress,
+        cause: str = "",
+        retune: bool = True,
     ) -> None:
+        """cause: for the history, if this is not an index run; retune: measure the recall again
+        if many rows came or went."""
+        self.cause, self.retune = cause, retune
         self.job, self.state, self.progress, self.verified = job, state, progress, verified
         self.folder = job.layout.index
         self.snapshot, self.reason = snapshot, reason
@@ -70,8 +76,9 @@ class Build:
         self.plan = self.base.plan if self.base else plan
         self.vectors = state.vectors()
         self.journal = Journal(self.folder / JOURNAL)
+        rules = state.excluded.key
         self.identity = fingerprint(
-            [state.files, snapshot.sha256, self.plan.factory, job.seed, reason]
+            [state.files, snapshot.sha256, self.plan.factory, job.seed, reason, rules]
         )
 
     def execute(self) -> IndexReport:
@@ -98,13 +105,15 @@ class Build:
             **records,
             chunks=self.snapshot,
             vectors=self.state.files,
-            encoder=self.state.embeddings.encoder,
-            precision=self.state.embeddings.precision,
+            encoder=self.state.encoder,
+            precision=self.state.precision,
             rows=int(self.state.live.sum()),
             nprobe=nprobe,
             candidates=candidates,
             quality=quality,
             seed=self.job.seed,
+            filtered=self._filtered(),
+            cause=self.cause or _cause(len(new), int(dead.sum()), self.reason),
         )
         generation = numbered(self.folder, generation)
         self._commit(generation, tuned)
@@ -112,6 +121,13 @@ class Build:
         return IndexReport(
             generation, False, len(new), died, merged, not self.base, self.reason, tuned
         )
+
+    def _filtered(self) -> Filtered:
+        excluded = self.state.excluded
+        if not excluded.rules:
+            return Filtered()
+        rows = save_bitmap(self.folder, "excluded", excluded.rows)
+        return Filtered(excluded.rules, excluded.key, rows)
 
     def _indexed_before(self) -> Bits:
         total = len(self.state.live)
@@ -127,7 +143,7 @@ class Build:
     def _template(self) -> FileRecord:
         import faiss
 
-        def make(path: Path) -> int:
+        def make(path: Path) -> None:
             trained = train_template(
                 self.vectors,
                 self.state.live,
@@ -137,7 +153,6 @@ class Build:
                 progress=self.progress,
             )
             faiss.write_index(trained, str(path))
-            return 0
 
         return self._made("template", self.identity, make).file
 
@@ -150,11 +165,11 @@ class Build:
         for start in range(0, len(new), SEGMENT_ROWS):
             ids = new[start : start + SEGMENT_ROWS]
 
-            def build(out: Path, ids: npt.NDArray[np.int64] = ids) -> int:
+            def build(out: Path, ids: npt.NDArray[np.int64] = ids) -> SegmentInfo:
                 info = build_segment(
                     path, self.vectors, ids, out, threads=self.job.threads, progress=self.progress
                 )
-                return info.rows
+                return info
 
             segments.append(self._made("segment", fingerprint([self.identity, start]), build))
         return self._merged(segments)
@@ -166,15 +181,15 @@ class Build:
         for group in groups:
             names = [segments[index].file.name for index in group]
 
-            def merge(out: Path, names: list[str] = names) -> int:
-                return merge_segments([self.folder / name for name in names], out).rows
+            def merge(out: Path, names: list[str] = names) -> SegmentInfo:
+                return merge_segments([self.folder / name for name in names], out, self.vectors)
 
             added.append(self._made("segment", fingerprint(names), merge))
             gone.update(group)
         kept = [segment for index, segment in enumerate(segments) if index not in gone]
         return [*kept, *added], len(gone)
 
-    def _made(self, stem: str, key: str, make: Callable[[Path], int]) -> Segment:
+    def _made(self, stem: str, key: str, make: Callable[[Path], SegmentInfo | None]) -> Segment:
         """Make a file once: a rerun after a kill finds it in the journal."""
         record = self.journal.get(key)
         if record is not None:
@@ -182,13 +197,13 @@ class Build:
             if not self.verified.problem(known.file):
                 return known
         staging = self.folder / f"{stem}.tmp"
-        rows = make(staging)
+        info = make(staging)
         sync_file(staging)
         file = FileRecord.of(staging)
         name = f"{stem}-{file.sha256[:12]}.faiss"
         staging.rename(self.folder / name)
         sync_folder(self.folder)
-        made = Segment(FileRecord(name, file.bytes, file.sha256), rows)
+        made = _segment(FileRecord(name, file.bytes, file.sha256), info)
         self.verified.trust(made.file)
         self.journal.append(key, made.to_json())
         return made
@@ -199,14 +214,13 @@ class Build:
         base = self.base
         rows = int(self.state.live.sum())
         target = self.job.recall or DEFAULT_RECALL
-        if base is not None and base.quality.target == target and not self._moved(base.quality):
+        same = base is not None and base.quality.target == target
+        if base is not None and same and not (self.retune and self._moved(base.quality)):
             return base.quality, base.nprobe, base.candidates, None
         texts = None
         if self.job.text_queries is not None:
             state = self.state
-            texts = self.job.text_queries(
-                self.job.layout, state.chunks, state.embeddings, state.live
-            )
+            texts = self.job.text_queries(self.job.layout, state.chunks, state.encoder, state.live)
         searcher = Searcher(
             [self.folder / segment.file.name for segment in segments],
             self.vectors,
@@ -262,3 +276,15 @@ class Build:
         self.verified.save({record.name for record in generation.files()})
         generation.save(self.folder)
         self.journal.discard()
+
+
+def _segment(file: FileRecord, info: SegmentInfo | None) -> Segment:
+    if info is None:
+        return Segment(file, 0)
+    error = -1.0 if info.quantisation_error is None else round(info.quantisation_error, 4)
+    return Segment(file, info.rows, error, round(info.imbalance, 2))
+
+
+def _cause(added: int, dead: int, trained: str) -> str:
+    what = f"index: {added:,} rows added, {dead:,} masked"
+    return f"{what}, trained ({trained})" if trained else what

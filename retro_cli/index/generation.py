@@ -28,17 +28,44 @@ CURRENT = "CURRENT"
 
 @dataclass(frozen=True)
 class Segment:
-    """One immutable inverted file: rows by id order of arrival, sharing the template."""
+    """One immutable inverted file: rows by id order of arrival, sharing the template.
+
+    error: mean of 1 - cosine between a row and the centroid of its list (-1: not measured);
+    imbalance: 1 for lists of equal length, else the factor by which it slows a search
+    """
 
     file: FileRecord
     rows: int
+    error: float = -1.0
+    imbalance: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
-        return {"file": self.file.to_json(), "rows": self.rows}
+        return {**vars(self), "file": self.file.to_json()}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Segment:
-        return cls(FileRecord.from_json(value["file"]), value["rows"])
+        return cls(**{**value, "file": FileRecord.from_json(value["file"])})
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """The rules that a generation was made with, and the rows that they keep out (a bitmap).
+
+    ``key`` identifies the rules and the scores they read.
+    """
+
+    rules: tuple[int, ...] = ()
+    key: str = ""
+    rows: FileRecord | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        rows = self.rows.to_json() if self.rows else None
+        return {"rules": list(self.rules), "key": self.key, "rows": rows}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Filtered:
+        rows = FileRecord.from_json(value["rows"]) if value["rows"] else None
+        return cls(tuple(value["rules"]), value["key"], rows)
 
 
 @dataclass(frozen=True)
@@ -84,6 +111,8 @@ class Generation:
     candidates: int
     quality: Quality
     seed: int
+    filtered: Filtered = Filtered()
+    cause: str = ""  # what made it, for people
 
     def files(self) -> list[FileRecord]:
         return [
@@ -92,6 +121,7 @@ class Generation:
             self.dead,
             self.chunks,
             *(segment.file for segment in self.segments),
+            *([self.filtered.rows] if self.filtered.rows else []),
         ]
 
     @property
@@ -118,6 +148,8 @@ class Generation:
             "candidates": self.candidates,
             "quality": asdict(self.quality),
             "seed": self.seed,
+            "filtered": self.filtered.to_json(),
+            "cause": self.cause,
         }
 
     @classmethod
@@ -128,7 +160,7 @@ class Generation:
                 "upgrade: pip install --upgrade retro-cli",
             )
         plain = ("number", "requested_factory", "template_rows", "vectors", "precision", "rows")
-        more = ("nprobe", "candidates", "seed")
+        more = ("nprobe", "candidates", "seed", "cause")
         return cls(
             **{name: value[name] for name in (*plain, *more)},
             plan=IndexPlan(**value["plan"]),
@@ -139,6 +171,7 @@ class Generation:
             chunks=FileRecord.from_json(value["chunks"]),
             encoder=EncoderSpec.from_json(value["encoder"]),
             quality=Quality(**value["quality"]),
+            filtered=Filtered.from_json(value["filtered"]),
         )
 
     def save(self, folder: Path) -> None:
@@ -257,6 +290,13 @@ def load_bitmap(folder: Path, record: FileRecord, rows: int) -> npt.NDArray[np.b
     packed = read_bitmap(folder, record)
     bits = np.unpackbits(packed, bitorder="little")[:rows].astype(bool)
     return np.pad(bits, (0, rows - len(bits)))
+
+
+def excluded_rows(folder: Path, generation: Generation, rows: int) -> npt.NDArray[np.bool_]:
+    """(rows,) what the rules keep out of a generation."""
+    if generation.filtered.rows is None:
+        return np.zeros(rows, dtype=bool)
+    return load_bitmap(folder, generation.filtered.rows, rows)
 
 
 def chunk_snapshot(folder: Path, chunks: ChunkManifest) -> FileRecord:

@@ -13,7 +13,7 @@ from retro_cli.errors import IntegrityError
 from retro_cli.events import SILENT, Progress
 from retro_cli.index.build import JOURNAL, Build, IndexReport
 from retro_cli.index.generation import Generation, chunk_snapshot, current_generation
-from retro_cli.index.state import IndexJob, as_before, plan_for, read_state, why_retrain
+from retro_cli.index.state import IndexJob, State, as_before, plan_for, read_state, why_retrain
 from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.journal import Journal
@@ -35,7 +35,7 @@ def index(job: IndexJob, progress: Progress = SILENT) -> IndexReport:
     verified = Verified(folder)
     if previous is not None and not reason:
         reason = _damage(previous, verified)
-    if previous is not None and not reason and _is_current(previous, snapshot, job):
+    if previous is not None and not reason and _is_current(previous, snapshot, state, job):
         verified.save({file.name for file in previous.files()})
         Journal(folder / JOURNAL).discard()
         return IndexReport(previous, True, 0, 0, 0, False, "", None)
@@ -50,8 +50,12 @@ def _previous(folder: Path) -> tuple[Generation | None, str]:
         return None, error.message
 
 
-def _is_current(previous: Generation, snapshot: FileRecord, job: IndexJob) -> bool:
-    return previous.chunks == snapshot and previous.quality.target == job.recall
+def _is_current(previous: Generation, snapshot: FileRecord, state: State, job: IndexJob) -> bool:
+    return (
+        previous.chunks == snapshot
+        and previous.quality.target == job.recall
+        and previous.filtered.key == state.excluded.key
+    )
 
 
 def _damage(previous: Generation, verified: Verified) -> str:

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from retro_cli.chunks.dedup import Aliases
-from retro_cli.chunks.live import own_live, searchable
 from retro_cli.chunks.manifest import ChunkManifest, require_manifest
-from retro_cli.embeddings.manifest import EmbeddingManifest, made_by
+from retro_cli.embeddings.manifest import made_by
 from retro_cli.embeddings.manifest import require_manifest as require_embeddings
+from retro_cli.embeddings.spec import EncoderSpec
 from retro_cli.embeddings.stage import wanted_parts
 from retro_cli.errors import NotBuiltYet, UsageError
+from retro_cli.filters.exclusion import Exclusion, exclude
+from retro_cli.filters.ledger import Ledger, load_ledger
 from retro_cli.index.generation import Generation
 from retro_cli.index.plan import IndexPlan, plan_index
 from retro_cli.index.vectors import VectorPart, Vectors
@@ -26,7 +28,7 @@ SWITCH = 1.5  # how far the rows must have moved before exact search gives way t
 
 Bits = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
-TextQueries = Callable[[Layout, ChunkManifest, EmbeddingManifest, Bits], Floats | None]
+TextQueries = Callable[[Layout, ChunkManifest, EncoderSpec, Bits], Floats | None]
 
 
 @dataclass(frozen=True)
@@ -45,20 +47,52 @@ class IndexJob:
 
 @dataclass(frozen=True)
 class State:
-    """What the chunks and vectors are now."""
+    """Chunks, vectors and rules that a generation is made of. ``live``: rows to be found."""
 
     chunks: ChunkManifest
-    embeddings: EmbeddingManifest
+    encoder: EncoderSpec
+    precision: str
     live: Bits
+    excluded: Exclusion
     files: dict[str, str]  # chunk part name -> vectors file
     parts: tuple[VectorPart, ...]
 
+    @property
+    def made_by(self) -> str:
+        return made_by(self.encoder, self.precision)
+
     def vectors(self) -> Vectors:
-        return Vectors(self.parts, self.embeddings.encoder.dim)
+        return Vectors(self.parts, self.encoder.dim)
+
+
+def state_of(
+    layout: Layout, generation: Generation, chunks: ChunkManifest, ledger: Ledger
+) -> State:
+    """What a generation was made of, under the rules that hold now.
+
+    chunks: the manifest that it was made from
+    """
+    aliases = Aliases.load(layout.chunks, chunks.aliases)
+    excluded = exclude(layout, chunks, aliases, ledger)
+    parts = tuple(
+        VectorPart(str(layout.embeddings / generation.vectors[p.name]), p.base, p.rows)
+        for p in chunks.parts
+        if p.name in generation.vectors
+    )
+    live = excluded.live(chunks, aliases)
+    return State(
+        chunks,
+        generation.encoder,
+        generation.precision,
+        live,
+        excluded,
+        generation.vectors,
+        parts,
+    )
 
 
 def read_state(layout: Layout) -> State:
-    """Raises NotBuiltYet unless every chunk part with rows has its vectors."""
+    """What there is now. Raises NotBuiltYet unless every chunk part with rows has its vectors."""
     chunks = require_manifest(layout.chunks)
     embeddings = require_embeddings(layout.embeddings)
     aliases = Aliases.load(layout.chunks, chunks.aliases)
@@ -78,8 +112,10 @@ def read_state(layout: Layout) -> State:
             f"{missing} of {missing + len(parts)} chunk parts have no vectors yet",
             f"run: retro embed {layout.root}",
         )
-    live = searchable(own_live(chunks), aliases)
-    return State(chunks, embeddings, live, files, tuple(parts))
+    excluded = exclude(layout, chunks, aliases, load_ledger(layout))
+    live = excluded.live(chunks, aliases)
+    encoder, precision = embeddings.encoder, embeddings.precision
+    return State(chunks, encoder, precision, live, excluded, files, tuple(parts))
 
 
 def as_before(job: IndexJob, previous: Generation | None) -> IndexJob:
@@ -98,7 +134,7 @@ def plan_for(job: IndexJob, state: State, previous: Generation | None) -> IndexP
         return previous.plan  # all that is left to do is to mask what died
     if not rows:
         raise UsageError("there is nothing to index: no chunk is alive", "run retro chunk first")
-    dim = state.embeddings.encoder.dim
+    dim = state.encoder.dim
     return plan_index(rows, dim, job.memory_bytes, job.recall or DEFAULT_RECALL, job.factory)
 
 
@@ -108,7 +144,7 @@ def why_retrain(previous: Generation | None, state: State, plan: IndexPlan, job:
         return "first build"
     if job.retrain:
         return "asked for with --retrain"
-    if made_by(previous.encoder, previous.precision) != state.embeddings.made_by:
+    if made_by(previous.encoder, previous.precision) != state.made_by:
         return "the vectors come from another encoder"
     if any(state.files.get(name, file) != file for name, file in previous.vectors.items()):
         return "vectors were made again"

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from retro_cli.chunks.manifest import ChunkManifest
 from retro_cli.chunks.rows import ChunkRows
 from retro_cli.embeddings.encoder import load_encoder
-from retro_cli.embeddings.manifest import EmbeddingManifest
 from retro_cli.embeddings.resolve import resolve
+from retro_cli.embeddings.spec import EncoderSpec
 from retro_cli.errors import RetroError
 from retro_cli.store.layout import Layout
 
@@ -20,7 +20,7 @@ WORDS = 8
 def span_queries(
     layout: Layout,
     chunks: ChunkManifest,
-    embeddings: EmbeddingManifest,
+    encoder: EncoderSpec,
     live: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.float32] | None:
     """(n, dim) vectors of eight-word spans from random live chunks, encoded as queries.
@@ -28,10 +28,10 @@ def span_queries(
     None where no encoder is at hand to encode a query (vectors made elsewhere).
     """
     try:
-        resolved = resolve(embeddings.encoder.name, verify=False)
+        resolved = resolve(encoder.name, verify=False)
     except RetroError:
         return None
-    if resolved.spec.fingerprint() != embeddings.encoder.fingerprint():
+    if resolved.spec.fingerprint() != encoder.fingerprint():
         return None
     random = np.random.default_rng(0)
     ids = np.flatnonzero(live)

@@ -12,10 +12,12 @@ import numpy.typing as npt
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live
 from retro_cli.chunks.rows import Chunk, ChunkRows
+from retro_cli.chunks.where import Condition
 from retro_cli.config import load_settings
 from retro_cli.errors import EncoderMismatch, UsageError
 from retro_cli.index.generation import (
     Generation,
+    excluded_rows,
     generation_chunks,
     hold_generation,
     load_bitmap,
@@ -24,7 +26,6 @@ from retro_cli.index.generation import (
 from retro_cli.index.search import Searcher
 from retro_cli.index.vectors import VectorPart, Vectors
 from retro_cli.query.select import Selection, matching_rows
-from retro_cli.query.where import Condition
 from retro_cli.store.layout import Layout
 
 Floats = npt.NDArray[np.float32]
@@ -100,9 +101,15 @@ class Retriever:
 
     @property
     def own(self) -> Bits:
+        """(next_id,) the rows that may be shown: of live documents, and kept out by no rule."""
         if self._own is None:
-            self._own = own_live(self.manifest)
+            excluded = excluded_rows(self.layout.index, self.generation, self.manifest.next_id)
+            self._own = own_live(self.manifest) & ~excluded
         return self._own
+
+    def _may_continue(self, row: int) -> bool:
+        """A live document's chunks are alive together, so only a rule can take the next one."""
+        return self.generation.filtered.rows is None or bool(self.own[row])
 
     def live(self) -> Bits:
         """(next_id,) the rows that a search may return."""
@@ -185,6 +192,7 @@ class Retriever:
             picked = list(best.values())
         picked = picked[:k]
         following = [chunks[index].id + 1 for index in picked if chunks[index].has_next]
+        following = [row for row in following if self._may_continue(row)]
         texts = {chunk.id: chunk.text for chunk in self.rows.get(following)}
         hits = tuple(
             self._hit(rank, found[index][1], chunks[index], shown[index][1:], texts)

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.manifest import ChunkManifest
+from retro_cli.chunks.where import Condition
 from retro_cli.errors import UsageError
-from retro_cli.query.where import Condition
 from retro_cli.store.tables import read_columns
 
 Bits = npt.NDArray[np.bool_]

@@ -33,6 +33,14 @@ class Layout:
     def index(self) -> Path:
         return self.root / "index"
 
+    @property
+    def attributes(self) -> Path:
+        return self.root / "attributes"
+
+    @property
+    def filters(self) -> Path:
+        return self.root / "filters"
+
     def exists(self) -> bool:
         return self.settings.is_file()
 

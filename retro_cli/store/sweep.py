@@ -53,7 +53,7 @@ def _manifests(layout: Layout) -> list[Path]:
 
 def _ours(name: str) -> bool:
     prefixes = ("part-", "inputs-", "aliases-", "template-", "segment-", "indexed-", "dead-")
-    return name.startswith((*prefixes, "chunks-"))
+    return name.startswith((*prefixes, "chunks-", "excluded-"))
 
 
 def _collect(value: Any, names: set[str]) -> None:

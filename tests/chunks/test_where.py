@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retro_cli.chunks.where import parse_where
 from retro_cli.errors import UsageError
-from retro_cli.query.where import parse_where
 
 
 def document(**metadata):

@@ -1,0 +1,1 @@
+"""Toxicity scorers: a text or its vector -> a number in [0, 1]."""

@@ -1,0 +1,238 @@
+"""Score tables: one number in [0, 1] for every chunk, written once by a scorer.
+
+``attributes/<name>/`` holds a float32 file beside each chunk part, row for row, NaN where a row
+was not scored. Thresholds are a rule's business, so changing one scores nothing again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retro_cli.chunks.dedup import Aliases
+from retro_cli.chunks.live import own_live, searchable
+from retro_cli.chunks.manifest import ChunkManifest, Part
+from retro_cli.chunks.rows import read_blocks
+from retro_cli.config import fingerprint
+from retro_cli.embeddings.manifest import EmbeddingManifest, require_manifest
+from retro_cli.errors import IntegrityError, NotBuiltYet, RetroError, UsageError
+from retro_cli.events import SILENT, Progress
+from retro_cli.filters.scorers.contract import Batch, Scorer
+from retro_cli.store.atomic import read_json, replacing, sweep_temporaries, write_json
+from retro_cli.store.files import FileRecord, Verified
+from retro_cli.store.layout import Layout
+
+MANIFEST = "manifest.json"
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """``spec`` names the scorer again; ``parts``: chunk part -> (what was scored, its file)."""
+
+    name: str
+    spec: str
+    toxic_label: str
+    scorer: str  # its fingerprint
+    parts: dict[str, tuple[str, FileRecord]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        parts = {name: [key, file.to_json()] for name, (key, file) in self.parts.items()}
+        return {**vars(self), "parts": parts}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ScoreTable:
+        parts = {
+            name: (str(key), FileRecord.from_json(file))
+            for name, (key, file) in value["parts"].items()
+        }
+        return cls(**{**value, "parts": parts})
+
+    def save(self, layout: Layout) -> None:
+        write_json(layout.attributes / self.name / MANIFEST, self.to_json())
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    table: ScoreTable
+    rows_scored: int
+    rows_kept: int
+
+
+def table_name(spec: str) -> str:
+    """A folder's name for a scorer's table: ``default``, ``words``, ``probe-toxic`` ..."""
+    kind, _, rest = spec.partition(":")
+    stem = Path(rest or kind).stem if rest or "/" in kind else ""
+    name = "-".join(part for part in (kind if "/" not in kind else "", stem) if part)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "scores"
+
+
+def load_table(layout: Layout, name: str) -> ScoreTable | None:
+    path = layout.attributes / name / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        return ScoreTable.from_json(read_json(path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(
+            f"{path} lacks what it should hold ({error})", "run retro filter score again"
+        ) from error
+
+
+def tables(layout: Layout) -> list[ScoreTable]:
+    """Every score table of a database, by name."""
+    paths = sorted(layout.attributes.glob(f"*/{MANIFEST}"))
+    return [table for path in paths if (table := load_table(layout, path.parent.name))]
+
+
+def score(
+    layout: Layout,
+    chunks: ChunkManifest,
+    aliases: Aliases,
+    scorer: Scorer,
+    table: ScoreTable,
+    progress: Progress = SILENT,
+) -> ScoreReport:
+    """Score every chunk part that has a row to return and no scores yet. The caller holds the
+    lock. ``table`` says what to call it; a part that is done stays done after a kill."""
+    folder = layout.attributes / table.name
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep_temporaries(folder)
+    embeddings = require_manifest(layout.embeddings) if scorer.needs_vectors else None
+    before = load_table(layout, table.name)
+    kept = before.parts if before and before.scorer == scorer.fingerprint else {}
+    verified = Verified(folder)
+    live = searchable(own_live(chunks), aliases)
+    parts: dict[str, tuple[str, FileRecord]] = {}
+    waiting: list[tuple[Part, str]] = []
+    for part in chunks.parts:
+        if not live[part.base : part.base + part.rows].any():
+            continue
+        key = _key(part, embeddings, scorer)
+        have = kept.get(part.name)
+        if have and have[0] == key and not verified.problem(have[1]):
+            parts[part.name] = have
+        else:
+            waiting.append((part, key))
+    kept_rows = sum(part.rows for part in chunks.parts if part.name in parts)
+    progress.started("score", sum(part.rows for part, _ in waiting), "chunks")
+    for part, key in waiting:
+        file = _score_part(layout, folder, part, embeddings, scorer, progress)
+        verified.trust(file)
+        parts[part.name] = (key, file)
+        replace(table, scorer=scorer.fingerprint, parts=dict(parts)).save(layout)
+    progress.finished("score")
+    done = replace(table, scorer=scorer.fingerprint, parts=parts)
+    if done != before:
+        done.save(layout)
+    names = {file.name for _, file in parts.values()}
+    verified.save(names)
+    for path in folder.glob("*.f4"):
+        if path.name not in names:
+            path.unlink()
+    return ScoreReport(done, sum(part.rows for part, _ in waiting), kept_rows)
+
+
+def _key(part: Part, embeddings: EmbeddingManifest | None, scorer: Scorer) -> str:
+    vectors = ""
+    if embeddings is not None:
+        have = embeddings.parts.get(part.name)
+        if have is None:
+            raise NotBuiltYet(
+                "some chunks have no vectors yet, and this scorer reads them", "run retro embed"
+            )
+        vectors = have.file.sha256
+    return fingerprint([part.written.files[0].sha256, vectors, scorer.fingerprint])
+
+
+def _score_part(
+    layout: Layout,
+    folder: Path,
+    part: Part,
+    embeddings: EmbeddingManifest | None,
+    scorer: Scorer,
+    progress: Progress,
+) -> FileRecord:
+    scores = np.full(part.rows, np.nan, dtype=np.float32)
+    done = 0
+    for batch in _batches(layout, part, embeddings, scorer):
+        found = scorer.score(batch)
+        if not ((found >= 0) & (found <= 1)).all():
+            raise RetroError(f"{scorer.name} gave a score that is not between 0 and 1")
+        if batch.vectors is not None:  # a merged row has no vector; the row it stands for does
+            found = np.where(batch.vectors.any(axis=1), found, np.nan)
+        scores[done : done + len(found)] = found
+        done += len(found)
+        progress.advanced("score", len(found))
+    return write_scores(folder, part.name, scores)
+
+
+def write_scores(folder: Path, part: str, scores: Floats) -> FileRecord:
+    staging = folder / f"{part}.staging"
+    with replacing(staging) as temporary:
+        scores.astype("<f4").tofile(temporary)
+    record = FileRecord.of(staging)
+    name = f"{part}-{record.sha256[:8]}.f4"
+    staging.rename(folder / name)
+    return FileRecord(name, record.bytes, record.sha256)
+
+
+def _batches(
+    layout: Layout, part: Part, embeddings: EmbeddingManifest | None, scorer: Scorer
+) -> Iterator[Batch]:
+    vectors: npt.NDArray[np.float16] | None = None
+    if embeddings is not None:
+        path = layout.embeddings / embeddings.parts[part.name].file.name
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    if vectors is not None and not scorer.needs_text:
+        for start in range(0, part.rows, 1 << 15):
+            yield Batch(None, vectors[start : start + (1 << 15)])
+        return
+    start = 0
+    for block in read_blocks(layout.chunks / part.chunks_file, ["text"]):
+        stop = start + len(block)
+        texts = block["text"].to_pylist()
+        yield Batch(texts, None if vectors is None else vectors[start:stop])
+        start = stop
+
+
+def scores_of(layout: Layout, manifest: ChunkManifest, aliases: Aliases, name: str) -> Floats:
+    """(next_id,) the scores of one table, NaN where there is no row; a merged row has the score
+    of the row that stands for it. Raises NotBuiltYet if a live row was not scored."""
+    table = load_table(layout, name)
+    if table is None:
+        known = [table.name for table in tables(layout)]
+        hint = (
+            f"there are: {', '.join(known)}" if known else f"run: retro filter score {layout.root}"
+        )
+        raise UsageError(f"there are no scores called {name}", hint)
+    scores = np.full(manifest.next_id, np.nan, dtype=np.float32)
+    for part in manifest.parts:
+        have = table.parts.get(part.name)
+        if have is not None:
+            found = np.fromfile(layout.attributes / name / have[1].name, dtype="<f4")
+            if len(found) != part.rows:
+                raise IntegrityError(
+                    f"{have[1].name} holds {len(found)} scores for {part.rows} chunks",
+                    "run retro filter score again",
+                )
+            scores[part.base : part.base + part.rows] = found
+    scores[aliases.member] = scores[aliases.canonical]
+    missing = int((own_live(manifest) & np.isnan(scores)).sum())
+    if missing:
+        raise NotBuiltYet(
+            f"{missing:,} chunks have no '{name}' score yet",
+            f"run: retro filter score {layout.root} --scorer {table.spec}",
+        )
+    return scores
+
+
+def scores_version(layout: Layout, name: str) -> str:
+    table = load_table(layout, name)
+    return fingerprint([file.sha256 for _, file in table.parts.values()]) if table else ""
