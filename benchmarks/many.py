@@ -21,7 +21,7 @@ def measure(context: Context) -> Result:
     files = context.pick(200_000, 4_000)
     first, again = _tiny_files(context, files)
     few, _ = _tiny_files(context, files // 4)
-    records = context.pick(1_000_000, 20_000)
+    records = context.pick(4_000_000, 20_000)
     changed = _changed_file(context, records)
     less = _changed_file(context, records // 4)
     per_file = (first.peak_bytes - few.peak_bytes) / (0.75 * files)

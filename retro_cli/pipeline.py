@@ -29,6 +29,7 @@ from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import SETTINGS_FILE, Layout
 from retro_cli.store.lock import writer_lock
 from retro_cli.store.sweep import sweep_unreferenced
+from retro_cli.upkeep.scoring import refresh_scores
 
 STDIN = "-"
 
@@ -114,6 +115,7 @@ def index(layout: Layout, job: IndexJob, *, progress: Progress = SILENT) -> Inde
     with disk_errors(layout.root), writer_lock(layout.root, "index"):
         if job.text_queries is None:
             job = replace(job, text_queries=span_queries)
+        refresh_scores(layout, progress)
         report = index_stage(job, progress)
         sweep_unreferenced(layout)
         return report

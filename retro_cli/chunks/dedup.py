@@ -21,7 +21,7 @@ from retro_cli.store.files import FileRecord
 from retro_cli.store.tables import read_columns
 
 Ids = npt.NDArray[np.int64]
-_ROWS_A_PASS = 4_000_000  # about 100 bytes each while grouping: memory stays flat, passes grow
+_ROWS_A_PASS = 1_000_000  # about 100 bytes each while grouping: memory stays flat, passes grow
 _NO_IDS = np.empty(0, np.int64)
 
 SCHEMA = pa.schema([("member", pa.int64()), ("canonical", pa.int64())])

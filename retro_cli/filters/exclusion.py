@@ -26,7 +26,7 @@ Bits = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Exclusion:
-    """``rows``: (next_id,) kept out by ``rules``. Equal ``key``s mean equal rows of one manifest."""
+    """``rows``: (next_id,) kept out by ``rules``; for one manifest, equal keys mean equal rows."""
 
     rows: Bits
     rules: tuple[int, ...]

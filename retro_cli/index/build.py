@@ -166,10 +166,9 @@ class Build:
             ids = new[start : start + SEGMENT_ROWS]
 
             def build(out: Path, ids: npt.NDArray[np.int64] = ids) -> SegmentInfo:
-                info = build_segment(
+                return build_segment(
                     path, self.vectors, ids, out, threads=self.job.threads, progress=self.progress
                 )
-                return info
 
             segments.append(self._made("segment", fingerprint([self.identity, start]), build))
         return self._merged(segments)

@@ -1,0 +1,186 @@
+"""retro filter add: one rule from the command line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retro_cli.cli import console, options
+from retro_cli.cli.command import command
+from retro_cli.cli.run import timed
+from retro_cli.errors import InputNotFound, UsageError
+
+NAMES, CONDITIONS, HOW = "What it names", "What it must meet besides", "How it holds"
+
+
+def register(group: typer.Typer, panel: str) -> None:
+    command(
+        group,
+        "add",
+        [
+            "retro filter add wiki.db --source 'forum/*' --reason 'insults'",
+            "retro filter add wiki.db --min-toxicity 0.8 --reason toxic --dry-run",
+        ],
+        panel,
+    )(add)
+
+
+def add(
+    db: options.DatabaseArgument,
+    reason: Annotated[str, typer.Option(help="Why; the ledger keeps it.", show_default=False)] = "",
+    source: Annotated[
+        list[str] | None, typer.Option(help="Sources, by glob.", rich_help_panel=NAMES)
+    ] = None,
+    doc: Annotated[
+        list[str] | None, typer.Option(help="Documents, by name or glob.", rich_help_panel=NAMES)
+    ] = None,
+    chunk: Annotated[
+        list[int] | None, typer.Option(help="Chunks, by id.", rich_help_panel=NAMES)
+    ] = None,
+    from_file: Annotated[
+        Path | None,
+        typer.Option(
+            help='Names from a file: a source glob a line, or {"source"|"document"|"chunk": ...}.',
+            rich_help_panel=NAMES,
+        ),
+    ] = None,
+    where: Annotated[
+        str, typer.Option(help="A condition on the document.", rich_help_panel=CONDITIONS)
+    ] = "",
+    match: Annotated[
+        str, typer.Option(help="A regular expression in the text.", rich_help_panel=CONDITIONS)
+    ] = "",
+    min_toxicity: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="The lowest score.", rich_help_panel=CONDITIONS),
+    ] = None,
+    level: Annotated[
+        str,
+        typer.Option(
+            help="What the score is of: chunk, document (its highest chunk) or source (the mean).",
+            rich_help_panel=CONDITIONS,
+        ),
+    ] = "chunk",
+    scores: Annotated[
+        str, typer.Option(help="The score table to read.", rich_help_panel=CONDITIONS)
+    ] = "default",
+    only: Annotated[
+        bool,
+        typer.Option("--only", help="Keep out all but what this takes.", rich_help_panel=HOW),
+    ] = False,
+    copies: Annotated[
+        str,
+        typer.Option(help="Also take copies elsewhere: none, exact or near.", rich_help_panel=HOW),
+    ] = "none",
+    once: Annotated[
+        bool,
+        typer.Option(
+            "--once",
+            help="Only for the chunks there are now, not for later ones.",
+            rich_help_panel=HOW,
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, change nothing.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Even if it takes nothing, or everything.")
+    ] = False,
+) -> None:
+    """Keep chunks out of every answer, from now on, also those that come later.
+
+    A rule takes what any of its names names, if it meets every condition.
+    """
+    from retro_cli.cli.filter import print_examples, reach_lines
+    from retro_cli.filters.rules import COPIES, LEVELS, Rule, Toxicity
+    from retro_cli.store.layout import Layout
+    from retro_cli.upkeep.filtering import add_rule, open_filtering
+
+    if not reason.strip():
+        raise UsageError("a rule needs a reason", "add --reason 'why'")
+    _one_of("--level", level, LEVELS)
+    _one_of("--copies", copies, COPIES)
+    layout = Layout(db)
+    sources, documents, chunks = _from_file(from_file) if from_file else ([], [], [])
+    look = open_filtering(layout)
+    rule = Rule(
+        number=look.ledger.next_number,
+        reason=reason.strip(),
+        sources=(*(source or []), *sources),
+        documents=(*(doc or []), *documents),
+        passages=look.passages([*(chunk or []), *chunks]),
+        where=where,
+        match=match,
+        toxicity=None if min_toxicity is None else Toxicity(scores, min_toxicity, level),
+        only=only,
+        copies=copies,
+    )
+    if dry_run:
+        look.check(rule)
+        reach = look.reach(rule)
+        if console.state.json:
+            console.record({"dry_run": True, "rule": rule.to_json(), **asdict(reach)})
+            return
+        console.line(f"would take {reach_lines(reach)[0]}")
+        for text in reach_lines(reach)[1:]:
+            console.line(text)
+        print_examples(reach.examples)
+        return
+    (added, reach, generation), seconds = timed(
+        lambda progress: add_rule(layout, rule, once=once, yes=yes, progress=progress)
+    )
+    if console.state.json:
+        number = generation.number if generation else None
+        value = {"rule": added.to_json(), "generation": number, **asdict(reach)}
+        console.record({**value, "examples": [c.id for c in reach.examples]})
+        return
+    console.say(f"filter: rule {added.number} takes {reach_lines(reach)[0]}")
+    for text in reach_lines(reach)[1:]:
+        console.say(f"filter: {text}")
+    effect = "in force" if generation else "in force from the first retro index on"
+    console.say(
+        f"filter: {effect} ({console.duration(seconds)}); undo: retro filter undo {db} "
+        f"{added.number}"
+    )
+
+
+def _from_file(path: Path) -> tuple[list[str], list[str], list[int]]:
+    """Sources, documents and chunks that a file names."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputNotFound(f"{path}: {error}", "one name a line, in UTF-8") from error
+    found: dict[str, list[str]] = {"source": [], "document": [], "chunk": []}
+    for number, line in enumerate(lines, 1):
+        words = line.strip()
+        if not words or words.startswith("#"):
+            continue
+        kind, value = _named(words, f"{path}, line {number}")
+        found[kind].append(value)
+    try:
+        return found["source"], found["document"], [int(value) for value in found["chunk"]]
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}", "a chunk is named by its id") from error
+
+
+def _named(words: str, where: str) -> tuple[str, str]:
+    if not words.startswith("{"):
+        return "source", words
+    hint = 'write {"source": ...}, {"document": ...} or {"chunk": ...}'
+    try:
+        value = json.loads(words)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}", hint) from error
+    for kind in ("source", "document", "chunk"):
+        if isinstance(value, dict) and isinstance(value.get(kind), str | int):
+            return kind, str(value[kind])
+    raise UsageError(f"{where}: names nothing", hint)
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"{name} {value} is not known", f"choose one of {', '.join(choices)}")

@@ -1,0 +1,63 @@
+"""Put the rules in force: a new generation of the same chunks and segments, with other masks."""
+
+from __future__ import annotations
+
+from retro_cli.errors import IntegrityError
+from retro_cli.events import SILENT, Progress
+from retro_cli.filters.exclusion import exclusion_key
+from retro_cli.filters.ledger import load_ledger
+from retro_cli.index.build import Build
+from retro_cli.index.generation import Generation, current_generation, generation_chunks
+from retro_cli.index.state import IndexJob, state_of
+from retro_cli.store.files import Verified
+from retro_cli.store.layout import Layout
+from retro_cli.store.sweep import sweep_unreferenced
+
+
+def in_force(layout: Layout) -> bool:
+    """Whether queries already see the rules as they are in the ledger."""
+    generation = current_generation(layout.index)
+    return generation is None or generation.filtered.key == exclusion_key(
+        layout, load_ledger(layout)
+    )
+
+
+def apply_rules(layout: Layout, cause: str, progress: Progress = SILENT) -> Generation | None:
+    """Make the generation that queries see follow the ledger. The caller holds the lock.
+
+    Nothing is trained, embedded or measured again. Without an index there is nothing to do yet:
+    the first ``retro index`` applies the rules. Returns the generation in force.
+    """
+    current = current_generation(layout.index)
+    if current is None or in_force(layout):
+        return current
+    return remake(layout, current, cause, progress)
+
+
+def remake(layout: Layout, base: Generation, cause: str, progress: Progress = SILENT) -> Generation:
+    """A new generation of ``base``'s chunks and segments under the rules that hold now.
+
+    Raises IntegrityError if a file of ``base`` is damaged.
+    """
+    verified = Verified(layout.index)
+    for record in base.files():
+        if problem := verified.problem(record):
+            raise IntegrityError(problem, "run retro index to make it again")
+    chunks = generation_chunks(layout.index, base)
+    state = state_of(layout, base, chunks, load_ledger(layout))
+    job = IndexJob(layout, base.quality.target, base.requested_factory, seed=base.seed)
+    build = Build(
+        job,
+        state,
+        base.plan,
+        base,
+        base.chunks,
+        "",
+        verified,
+        progress,
+        cause=cause,
+        retune=False,
+    )
+    report = build.execute()
+    sweep_unreferenced(layout)
+    return report.generation

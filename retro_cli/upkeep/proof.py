@@ -1,0 +1,217 @@
+"""The proof that what the rules take is gone: by structure, then by search.
+
+The rules are matched anew here, so that the proof does not lean on the masks that it checks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from retro_cli.chunks.live import own_live, searchable
+from retro_cli.embeddings.encoder import load_encoder
+from retro_cli.embeddings.resolve import resolve
+from retro_cli.errors import RetroError
+from retro_cli.events import SILENT, Progress
+from retro_cli.filters.copies import copies_of
+from retro_cli.filters.exclusion import exclude
+from retro_cli.filters.ledger import load_ledger
+from retro_cli.index.exact import exact_search
+from retro_cli.index.generation import all_generations, load_bitmap
+from retro_cli.index.segments import load_index, stored_ids
+from retro_cli.query.retrieve import Retriever
+from retro_cli.store.layout import Layout
+
+if TYPE_CHECKING:
+    from retro_cli.embeddings.encoder import Encoder
+
+Bits = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
+DEPTH = 100  # results asked for with each removed text
+WHOLE = 3  # queries that ask for the whole index
+K = 10
+SHOWN_LEAKS = 20
+
+
+@dataclass
+class Proof:
+    """What was looked at and what leaked. ``leaks`` is empty when every rule holds."""
+
+    generation: int = 0
+    rules: tuple[int, ...] = ()
+    removed: int = 0  # chunks of live documents that the rules take
+    stored: int = 0  # ids in the inverted lists
+    reachable: int = 0  # of them not masked
+    live: int = 0
+    searched: int = 0  # removed texts that were searched for
+    queries_are: str = "their own texts"
+    results: int = 0  # results looked at
+    recall: float | None = None  # at 10, of the kept chunks against exact search over them
+    copies: int = 0  # kept chunks with the very text of a removed one
+    copies_in: tuple[str, ...] = ()
+    older: tuple[str, ...] = ()  # generations on the disk that still hold removed chunks
+    leaks: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The proof for people."""
+        if not self.rules:
+            return [f"no rule is in force; {self.live:,} chunks can be found"]
+        numbers = ", ".join(map(str, self.rules))
+        found = [
+            f"rules in force: {numbers}; they take {self.removed:,} chunks of live documents",
+            f"structure: {self.stored:,} ids in the lists, {self.reachable:,} of them reachable, "
+            f"{self.live:,} of them may be",
+        ]
+        if self.searched:
+            found.append(
+                f"search: {self.searched:,} removed chunks asked for by {self.queries_are}, "
+                f"{self.results:,} results and continuations, none of a removed chunk"
+                if not self.leaks
+                else f"search: {self.searched:,} removed chunks asked for by {self.queries_are}"
+            )
+        if self.recall is not None:
+            found.append(f"recall at {K} of the kept chunks: {self.recall:.3f} of exact search")
+        if self.copies:
+            names = ", ".join(self.copies_in)
+            found.append(
+                f"copies: {self.copies:,} kept chunks say the same as a removed one (in {names}); "
+                "a rule with --copies exact takes them too"
+            )
+        if self.older:
+            found.append(
+                f"on the disk: generations {', '.join(self.older)} still hold removed chunks, for "
+                "undo and rollback; retro compact --purge ends that"
+            )
+        return found
+
+    def leak(self, text: str) -> None:
+        if len(self.leaks) < SHOWN_LEAKS:
+            self.leaks.append(text)
+
+
+def prove(layout: Layout, sample: int = 200, seed: int = 0, progress: Progress = SILENT) -> Proof:
+    """Check the generation that queries see. Leaks are collected, not raised.
+
+    sample: removed chunks that are searched for, drawn with ``seed``
+    """
+    retriever = Retriever(layout)
+    try:
+        manifest, aliases = retriever.manifest, retriever.aliases
+        ledger = load_ledger(layout)
+        excluded = exclude(layout, manifest, aliases, ledger)
+        alive = own_live(manifest)
+        kept = alive & ~excluded.rows
+        removed = alive & excluded.rows
+        proof = Proof(generation=retriever.generation.number, rules=excluded.rules)
+        proof.removed = int(removed.sum())
+        live = searchable(kept, aliases)
+        proof.live = int(live.sum())
+        _check_structure(retriever, live, kept, proof)
+        picked = _sample(removed, sample, seed)
+        if len(picked):
+            queries = _queries(retriever, picked, proof)
+            _check_search(retriever, queries, kept, proof, progress)
+            _measure(retriever, queries, live, seed, proof)
+            _count_copies(layout, retriever, removed, kept, proof)
+            proof.older = tuple(
+                name.removeprefix("gen-").removesuffix(".json").lstrip("0")
+                for name in all_generations(layout.index)
+                if name != retriever.generation.file_name
+            )
+        return proof
+    finally:
+        retriever.close()
+
+
+def _check_structure(retriever: Retriever, live: Bits, kept: Bits, proof: Proof) -> None:
+    """Every id that can be reached, less the live ids, is empty."""
+    folder, generation = retriever.layout.index, retriever.generation
+    stored = [stored_ids(load_index(folder / segment.file.name)) for segment in generation.segments]
+    ids = np.concatenate([np.empty(0, np.int64), *stored])
+    dead = load_bitmap(folder, generation.dead, len(live))
+    reachable = ids[~dead[ids]]
+    proof.stored, proof.reachable = len(ids), len(reachable)
+    for row in reachable[~live[reachable]].tolist():
+        proof.leak(f"chunk {row} can be reached in generation {generation.number}")
+    for row in np.flatnonzero(retriever.own & ~kept).tolist():
+        proof.leak(f"chunk {row} may be shown in generation {generation.number}")
+
+
+def _sample(rows: Bits, count: int, seed: int) -> npt.NDArray[np.int64]:
+    found = np.flatnonzero(rows)
+    if count >= len(found):
+        return found
+    return np.sort(np.random.default_rng(seed).choice(found, count, replace=False))
+
+
+def _queries(retriever: Retriever, rows: npt.NDArray[np.int64], proof: Proof) -> Floats:
+    """The vectors of removed chunks: of their texts as queries, or as they are stored."""
+    encoder = _encoder(retriever)
+    proof.searched = len(rows)
+    if encoder is not None:
+        return encoder.encode_queries([chunk.text for chunk in retriever.rows.get(rows.tolist())])
+    proof.queries_are = "their stored vectors"
+    canonical = np.arange(retriever.manifest.next_id)
+    canonical[retriever.aliases.member] = retriever.aliases.canonical
+    return retriever.vectors.gather(canonical[rows])
+
+
+def _encoder(retriever: Retriever) -> Encoder | None:
+    spec = retriever.generation.encoder
+    try:
+        resolved = resolve(spec.name, verify=False)
+    except RetroError:
+        return None
+    if resolved.spec.fingerprint() != spec.fingerprint():
+        return None
+    return load_encoder(resolved, purpose="query")
+
+
+def _check_search(
+    retriever: Retriever, queries: Floats, kept: Bits, proof: Proof, progress: Progress
+) -> None:
+    progress.started("search", len(queries), "queries")
+    for number, query in enumerate(queries):
+        for hit in retriever.search(query[None], DEPTH)[0].hits:
+            shown = [hit.chunk, *([hit.chunk + 1] if hit.continuation else [])]
+            proof.results += len(shown)
+            for row in shown:
+                if not kept[row]:
+                    proof.leak(f"chunk {row} was found in generation {proof.generation}")
+        if number < WHOLE:
+            for row in retriever.shown_rows(query[None], max(proof.live, 1)):
+                proof.results += 1
+                if not kept[row]:
+                    proof.leak(f"chunk {row} was found in the whole of {proof.generation}")
+        progress.advanced("search", 1)
+    progress.finished("search")
+
+
+def _measure(retriever: Retriever, removed: Floats, live: Bits, seed: int, proof: Proof) -> None:
+    """Recall of the kept chunks, asked for by removed texts and by kept vectors."""
+    rows = _sample(live, len(removed), seed)
+    if not len(rows):
+        return
+    queries = np.concatenate([removed, retriever.vectors.gather(rows)])
+    truth, _ = exact_search(retriever.vectors, queries, K, live)
+    found = retriever.nearest(queries, K)
+    shares = [
+        float(np.isin(best[best >= 0], mine).mean())
+        for mine, best in zip(found, truth, strict=True)
+        if (best >= 0).any()
+    ]
+    proof.recall = round(float(np.mean(shares)), 4) if shares else None
+
+
+def _count_copies(
+    layout: Layout, retriever: Retriever, removed: Bits, kept: Bits, proof: Proof
+) -> None:
+    same = copies_of(layout.chunks, retriever.manifest, removed, "exact") & kept
+    proof.copies = int(same.sum())
+    if proof.copies:
+        some = np.flatnonzero(same)[:1000].tolist()
+        names = sorted({chunk.source for chunk in retriever.rows.get(some)})
+        proof.copies_in = tuple(names[:5])

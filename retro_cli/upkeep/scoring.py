@@ -1,0 +1,71 @@
+"""Score a database: find the scorer, run it over what has no scores yet, keep rules supplied."""
+
+from __future__ import annotations
+
+from retro_cli.chunks.dedup import Aliases
+from retro_cli.chunks.manifest import require_manifest
+from retro_cli.embeddings.manifest import load_manifest as load_embeddings
+from retro_cli.errors import UsageError
+from retro_cli.events import SILENT, Progress
+from retro_cli.filters.ledger import load_ledger
+from retro_cli.filters.scorers.contract import Scorer
+from retro_cli.filters.scorers.registry import load_scorer
+from retro_cli.filters.scores import ScoreReport, ScoreTable, load_table, score, table_name
+from retro_cli.store.atomic import disk_errors
+from retro_cli.store.layout import Layout
+from retro_cli.store.lock import writer_lock
+
+DEFAULT = "default"
+
+
+def score_database(
+    layout: Layout,
+    spec: str = DEFAULT,
+    *,
+    name: str = "",
+    toxic_label: str = "",
+    allow_download: bool = False,
+    progress: Progress = SILENT,
+) -> ScoreReport:
+    """Score every chunk that has no score of this scorer yet. ``name``: of the table."""
+    layout.require()
+    with disk_errors(layout.root), writer_lock(layout.root, "filter score"):
+        table = ScoreTable(_checked(name) or table_name(spec), spec, toxic_label, "")
+        return _score(layout, table, allow_download, progress)
+
+
+def refresh_scores(layout: Layout, progress: Progress = SILENT) -> list[ScoreReport]:
+    """Score what is new for every table that a rule in force reads. The caller holds the lock.
+
+    A rule stands: what arrives later must be scored before it can be shown.
+    """
+    ledger = load_ledger(layout)
+    names = sorted({rule.toxicity.scorer for rule in ledger.active if rule.toxicity})
+    found = [table for name in names if (table := load_table(layout, name))]
+    return [_score(layout, table, False, progress) for table in found]
+
+
+def _score(
+    layout: Layout, table: ScoreTable, allow_download: bool, progress: Progress
+) -> ScoreReport:
+    chunks = require_manifest(layout.chunks)
+    aliases = Aliases.load(layout.chunks, chunks.aliases)
+    scorer = scorer_for(layout, table.spec, table.toxic_label, allow_download)
+    return score(layout, chunks, aliases, scorer, table, progress)
+
+
+def scorer_for(
+    layout: Layout, spec: str, toxic_label: str = "", allow_download: bool = False
+) -> Scorer:
+    """The scorer that ``spec`` names, for the vectors of this database (if it has any)."""
+    embeddings = load_embeddings(layout.embeddings)
+    encoder = embeddings.encoder.fingerprint() if embeddings else ""
+    return load_scorer(
+        spec, encoder_fingerprint=encoder, allow_download=allow_download, toxic_label=toxic_label
+    )
+
+
+def _checked(name: str) -> str:
+    if name and table_name(name) != name:
+        raise UsageError(f"'{name}' is no name for a table", "letters, digits, dots and dashes")
+    return name
