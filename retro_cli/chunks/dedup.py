@@ -2,7 +2,8 @@
 
 The first row with a text (by id, over every part ever kept) is its canonical row: it alone is
 embedded and indexed, and it lives while any row that it stands for lives. Ids only grow, so a
-canonical row stays one, and merging later rows never costs a new vector.
+canonical row stays one, and merging later rows never costs a new vector. Rows that were blanked
+(a hash of zeros) equal nothing: then the next row with their text takes their place.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def _equal_documents_in(
         table = read_columns(folder / part.docs_file, ["text_hash", "first", "chunks"])
         chunks = table["chunks"].to_numpy().astype(np.int64)
         words = _as_words(table["text_hash"])
-        mine = (chunks > 0) & (words[:, 0] % np.uint64(passes) == turn)
+        mine = (chunks > 0) & words.any(axis=1) & (words[:, 0] % np.uint64(passes) == turn)
         hashes.append(words[mine])
         firsts.append((table["first"].to_numpy().astype(np.int64) + part.base)[mine])
         counts.append(chunks[mine])
@@ -136,7 +137,7 @@ def _equal_chunks_in(
     for part in parts:
         table = read_columns(folder / part.chunks_file, ["hash"])
         words = _as_words(table["hash"])
-        mine = words[:, 0] % np.uint64(passes) == turn
+        mine = words.any(axis=1) & (words[:, 0] % np.uint64(passes) == turn)
         hashes.append(words[mine])
         ids.append(np.flatnonzero(mine) + part.base)
     return first_of_equal(np.concatenate(hashes), np.concatenate(ids))

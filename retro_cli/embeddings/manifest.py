@@ -61,13 +61,15 @@ class EmbeddingManifest:
     def made_by(self) -> str:
         return made_by(self.encoder, self.precision)
 
-    def save(self, folder: Path) -> None:
-        value = {
+    def to_json(self) -> dict[str, Any]:
+        return {
             "encoder": self.encoder.to_json(),
             "precision": self.precision,
             "parts": [part.to_json() for _, part in sorted(self.parts.items())],
         }
-        write_json(folder / MANIFEST, value)
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / MANIFEST, self.to_json())
 
 
 def load_manifest(folder: Path) -> EmbeddingManifest | None:

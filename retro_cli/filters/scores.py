@@ -128,6 +128,13 @@ def score(
         parts[part.name] = (key, file)
         replace(table, scorer=scorer.fingerprint, parts=dict(parts)).save(layout)
     progress.finished("score")
+    # An older generation may still show parts that have no row to return any more.
+    older = {
+        name: have
+        for name, have in kept.items()
+        if (layout.chunks / f"{name}.chunks.parquet").exists()
+    }
+    parts = {**older, **parts}
     done = replace(table, scorer=scorer.fingerprint, parts=parts)
     if done != before:
         done.save(layout)
@@ -236,3 +243,43 @@ def scores_of(layout: Layout, manifest: ChunkManifest, aliases: Aliases, name: s
 def scores_version(layout: Layout, name: str) -> str:
     table = load_table(layout, name)
     return fingerprint([file.sha256 for _, file in table.parts.values()]) if table else ""
+
+
+def follow_scores(
+    layout: Layout,
+    table: ScoreTable,
+    old: ChunkManifest,
+    embeddings: EmbeddingManifest,
+    new: ChunkManifest,
+    vectors: EmbeddingManifest,
+    aliases: Aliases,
+    own: npt.NDArray[np.bool_],
+) -> ScoreTable:
+    """A table after a rewrite of chunk parts (``old`` to ``new``): the same scores, none of rows
+    that were blanked. aliases: of ``old``; own: (next_id,) rows of ``new`` that are alive."""
+    scores = np.full(new.next_id, np.nan, dtype=np.float32)
+    reads_vectors: dict[int, bool] = {}
+    for part in old.parts:
+        have = table.parts.get(part.name)
+        if have is None:
+            continue
+        found = np.fromfile(layout.attributes / table.name / have[1].name, dtype="<f4")
+        scores[part.base : part.base + part.rows] = found
+        chunk_file = part.written.files[0].sha256
+        reads_vectors[part.base] = have[0] != fingerprint([chunk_file, "", table.scorer])
+    scores[aliases.member] = scores[aliases.canonical]
+    scores[~own] = np.nan
+    parts: dict[str, tuple[str, FileRecord]] = {}
+    for part in new.parts:
+        if part.base not in reads_vectors:
+            continue
+        made = vectors.parts.get(part.name)
+        uses = reads_vectors[part.base] and made is not None
+        sha = made.file.sha256 if uses and made is not None else ""
+        key = fingerprint([part.written.files[0].sha256, sha, table.scorer])
+        have = table.parts.get(part.name)
+        if have is None or have[0] != key:
+            mine = scores[part.base : part.base + part.rows]
+            have = (key, write_scores(layout.attributes / table.name, part.name, mine))
+        parts[part.name] = have
+    return replace(table, parts=parts)

@@ -22,7 +22,15 @@ from retro_cli.index.generation import (
 )
 from retro_cli.index.plan import IndexPlan
 from retro_cli.index.search import Searcher
-from retro_cli.index.segments import SegmentInfo, build_segment, merge_plan, merge_segments
+from retro_cli.index.segments import (
+    SegmentInfo,
+    build_segment,
+    drop_ids,
+    load_index,
+    merge_plan,
+    merge_segments,
+    stored_ids,
+)
 from retro_cli.index.state import DEFAULT_RECALL, Bits, IndexJob, State
 from retro_cli.index.train import train_template
 from retro_cli.index.tune import TuneResult, tune
@@ -47,6 +55,7 @@ class IndexReport:
     trained: bool
     reason: str
     tuned: TuneResult | None
+    segments_compacted: int = 0
 
 
 class Build:
@@ -64,10 +73,12 @@ class Build:
         progress: Progress,
         cause: str = "",
         retune: bool = True,
+        max_dead: float | None = None,
     ) -> None:
         """cause: for the history, if this is not an index run; retune: measure the recall again
-        if many rows came or went."""
-        self.cause, self.retune = cause, retune
+        if many rows came or went; max_dead: rewrite segments with a larger share of dead rows."""
+        self.cause, self.retune, self.max_dead = cause, retune, max_dead
+        self.compacted = 0
         self.job, self.state, self.progress, self.verified = job, state, progress, verified
         self.folder = job.layout.index
         self.snapshot, self.reason = snapshot, reason
@@ -86,8 +97,10 @@ class Build:
             self.progress.note(f"training: {self.reason}. {self.plan.reason}")
         template = self.base.template if self.base else self._template()
         indexed = self._indexed_before()
+        kept, dropped = self._compacted(indexed & ~self.state.live)
+        indexed &= ~dropped
         new = np.flatnonzero(self.state.live & ~indexed)
-        segments, merged = self._segments(template, new)
+        segments, merged = self._segments(kept, template, new)
         indexed[new] = True
         dead = indexed & ~self.state.live
         records = {
@@ -101,6 +114,7 @@ class Build:
             requested_factory=self.job.factory,
             template=template,
             template_rows=self.base.template_rows if self.base else int(self.state.live.sum()),
+            trained_error=self.base.trained_error if self.base else _mean_error(segments),
             segments=tuple(segments),
             **records,
             chunks=self.snapshot,
@@ -119,7 +133,15 @@ class Build:
         self._commit(generation, tuned)
         died = int((dead & ~self._dead_before(len(dead))).sum())
         return IndexReport(
-            generation, False, len(new), died, merged, not self.base, self.reason, tuned
+            generation,
+            False,
+            len(new),
+            died,
+            merged,
+            not self.base,
+            self.reason,
+            tuned,
+            self.compacted,
         )
 
     def _filtered(self) -> Filtered:
@@ -156,11 +178,36 @@ class Build:
 
         return self._made("template", self.identity, make).file
 
+    def _compacted(self, dead: Bits) -> tuple[list[Segment], Bits]:
+        """The segments before, without their dead rows where those are too many; and these rows."""
+        before = list(self.base.segments) if self.base else []
+        dropped = np.zeros(len(dead), dtype=bool)
+        if self.max_dead is None or not dead.any():
+            return before, dropped
+        packed = np.packbits(dead, bitorder="little")
+        mark = fingerprint([self.base.dead.sha256 if self.base else "", self.identity])
+        result = []
+        for segment in before:
+            ids = stored_ids(load_index(self.folder / segment.file.name))
+            gone = ids[dead[ids]]
+            if not len(gone) or len(gone) <= self.max_dead * len(ids):
+                result.append(segment)
+                continue
+            dropped[gone] = True
+            self.compacted += 1
+            if len(gone) == len(ids):
+                continue
+
+            def drop(out: Path, name: str = segment.file.name) -> SegmentInfo:
+                return drop_ids(self.folder / name, packed, out, self.vectors)
+
+            result.append(self._made("segment", fingerprint([segment.file.name, mark]), drop))
+        return result, dropped
+
     def _segments(
-        self, template: FileRecord, new: npt.NDArray[np.int64]
+        self, segments: list[Segment], template: FileRecord, new: npt.NDArray[np.int64]
     ) -> tuple[list[Segment], int]:
-        """The segments of this generation: those before, those for ``new``, small ones merged."""
-        segments = list(self.base.segments) if self.base else []
+        """The segments of this generation: those kept, those for ``new``, small ones merged."""
         path = self.folder / template.name
         for start in range(0, len(new), SEGMENT_ROWS):
             ids = new[start : start + SEGMENT_ROWS]
@@ -287,3 +334,8 @@ def _segment(file: FileRecord, info: SegmentInfo | None) -> Segment:
 def _cause(added: int, dead: int, trained: str) -> str:
     what = f"index: {added:,} rows added, {dead:,} masked"
     return f"{what}, trained ({trained})" if trained else what
+
+
+def _mean_error(segments: list[Segment]) -> float:
+    rows = sum(segment.rows for segment in segments)
+    return round(sum(segment.error * segment.rows for segment in segments) / max(rows, 1), 4)

@@ -113,6 +113,7 @@ class Generation:
     seed: int
     filtered: Filtered = Filtered()
     cause: str = ""  # what made it, for people
+    trained_error: float = -1.0  # the segments' mean error when the template was trained
 
     def files(self) -> list[FileRecord]:
         return [
@@ -150,6 +151,7 @@ class Generation:
             "seed": self.seed,
             "filtered": self.filtered.to_json(),
             "cause": self.cause,
+            "trained_error": self.trained_error,
         }
 
     @classmethod
@@ -160,7 +162,7 @@ class Generation:
                 "upgrade: pip install --upgrade retro-cli",
             )
         plain = ("number", "requested_factory", "template_rows", "vectors", "precision", "rows")
-        more = ("nprobe", "candidates", "seed", "cause")
+        more = ("nprobe", "candidates", "seed", "cause", "trained_error")
         return cls(
             **{name: value[name] for name in (*plain, *more)},
             plan=IndexPlan(**value["plan"]),

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from retro_cli.errors import LockedError
+from retro_cli.store.commit import finish_commit
 
 LOCK_FILE = ".lock"
 
@@ -36,6 +37,7 @@ def writer_lock(folder: Path, command: str) -> Iterator[None]:
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"'retro {command}' (process {os.getpid()})".encode(), 0)
+        finish_commit(folder)
         yield
         os.ftruncate(descriptor, 0)
     finally:

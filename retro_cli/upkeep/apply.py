@@ -6,10 +6,10 @@ from retro_cli.errors import IntegrityError
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.exclusion import exclusion_key
 from retro_cli.filters.ledger import load_ledger
-from retro_cli.index.build import Build
+from retro_cli.index.build import Build, IndexReport
 from retro_cli.index.generation import Generation, current_generation, generation_chunks
-from retro_cli.index.state import IndexJob, state_of
-from retro_cli.store.files import Verified
+from retro_cli.index.state import IndexJob, State, state_of
+from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.layout import Layout
 from retro_cli.store.sweep import sweep_unreferenced
 
@@ -34,30 +34,53 @@ def apply_rules(layout: Layout, cause: str, progress: Progress = SILENT) -> Gene
     return remake(layout, current, cause, progress)
 
 
-def remake(layout: Layout, base: Generation, cause: str, progress: Progress = SILENT) -> Generation:
+def remake(
+    layout: Layout,
+    base: Generation,
+    cause: str,
+    progress: Progress = SILENT,
+) -> Generation:
     """A new generation of ``base``'s chunks and segments under the rules that hold now.
 
     Raises IntegrityError if a file of ``base`` is damaged.
+    """
+    state = state_of(layout, base, generation_chunks(layout.index, base), load_ledger(layout))
+    report = extend(layout, base, state, base.chunks, cause, progress=progress)
+    sweep_unreferenced(layout)
+    return report.generation
+
+
+def extend(
+    layout: Layout,
+    base: Generation,
+    state: State,
+    snapshot: FileRecord,
+    cause: str,
+    *,
+    max_dead: float | None = None,
+    progress: Progress = SILENT,
+) -> IndexReport:
+    """A generation after ``base`` with the rows of ``state``: nothing is trained or measured.
+
+    snapshot: the chunk manifest that ``state`` was read from; max_dead: rewrite segments with a
+    larger share of dead rows. Raises IntegrityError if a file of ``base`` is damaged.
     """
     verified = Verified(layout.index)
     for record in base.files():
         if problem := verified.problem(record):
             raise IntegrityError(problem, "run retro index to make it again")
-    chunks = generation_chunks(layout.index, base)
-    state = state_of(layout, base, chunks, load_ledger(layout))
     job = IndexJob(layout, base.quality.target, base.requested_factory, seed=base.seed)
     build = Build(
         job,
         state,
         base.plan,
         base,
-        base.chunks,
+        snapshot,
         "",
         verified,
         progress,
         cause=cause,
         retune=False,
+        max_dead=max_dead,
     )
-    report = build.execute()
-    sweep_unreferenced(layout)
-    return report.generation
+    return build.execute()

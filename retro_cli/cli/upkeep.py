@@ -1,0 +1,131 @@
+"""retro compact, history and rollback: the life of the index."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from retro_cli.cli import console, options, render
+from retro_cli.cli.command import command
+from retro_cli.cli.run import timed
+
+PANEL = "Keep"
+
+
+def register(app: typer.Typer) -> None:
+    command(
+        app, "compact", ["retro compact wiki.db", "retro compact wiki.db --purge --yes"], PANEL
+    )(compact)
+    command(app, "history", ["retro history wiki.db", "retro history wiki.db --json"], PANEL)(
+        history
+    )
+    command(
+        app,
+        "rollback",
+        ["retro rollback wiki.db 3", "retro rollback wiki.db 3 --with-filters"],
+        PANEL,
+    )(rollback)
+
+
+def compact(
+    db: options.DatabaseArgument,
+    max_dead: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Rewrite what holds a larger share of dead rows."),
+    ] = 0.2,
+    purge: Annotated[
+        bool,
+        typer.Option(
+            "--purge", help="Also remove the text of all that the rules take. No undo after that."
+        ),
+    ] = False,
+    keep_generations: Annotated[
+        int | None,
+        typer.Option(min=1, help="Generations to keep for rollback. (default: 3)"),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a purge.")] = False,
+) -> None:
+    """Take dead rows out of the index and off the disk, while queries go on."""
+    from retro_cli.store.layout import Layout
+    from retro_cli.upkeep.compact import compact as run
+
+    report, seconds = timed(
+        lambda progress: run(
+            Layout(db),
+            max_dead=max_dead,
+            purge=purge,
+            yes=yes,
+            keep_generations=keep_generations,
+            progress=progress,
+        )
+    )
+    if console.state.json:
+        console.record({**asdict(report), "seconds": round(seconds, 3)})
+        return
+    done = report.rewritten
+    console.say(
+        f"compact: {done.rows:,} chunks blanked in {done.parts_rewritten} parts, "
+        f"{done.parts_gone} parts gone, {report.segments} segments rewritten "
+        f"({console.duration(seconds)})"
+    )
+    if report.rules_ended:
+        numbers = ", ".join(map(str, report.rules_ended))
+        console.say(
+            f"compact: {report.removed:,} chunks taken by rules {numbers} are gone for good; the "
+            "rules go on holding, without undo"
+        )
+    console.say(
+        f"compact: {console.size(report.bytes_before)} -> {console.size(report.bytes_after)}, "
+        f"generation {report.generation}, {report.generations} kept"
+    )
+
+
+def history(db: options.DatabaseArgument) -> None:
+    """List the generations that are kept, and what made each."""
+    from retro_cli.store.layout import Layout
+    from retro_cli.upkeep.history import history as read_history
+
+    found = read_history(Layout(db))
+    if console.state.json:
+        for entry in found:
+            console.record(asdict(entry))
+        return
+    if not found:
+        console.say("nothing is indexed yet")
+        return
+    console.line(f"   {'gen':>4} {'made (UTC)':<16} {'chunks':>11} {'segm':>4} {'rules':>5}  by")
+    for entry in found:
+        mark = console.styled("->", "32") if entry.current else "  "
+        made = entry.made[:16].replace("T", " ")
+        rules = str(len(entry.rules)) if entry.rules else ""
+        head = f" {entry.number:>4} {made:<16} {entry.rows:>11,} {entry.segments:>4} {rules:>5}  "
+        room = max(20, console.width() - len(head) - 2)
+        console.line(mark + head + render.shortened(console.clean(entry.cause), room))
+
+
+def rollback(
+    db: options.DatabaseArgument,
+    generation: Annotated[
+        int, typer.Argument(metavar="GEN", min=1, help="A number that retro history prints.")
+    ],
+    with_filters: Annotated[
+        bool,
+        typer.Option("--with-filters", help="Bring back that generation's rules as well."),
+    ] = False,
+) -> None:
+    """Answer from an older generation again. Today's filter rules stay in force."""
+    from retro_cli.store.layout import Layout
+    from retro_cli.upkeep.history import rollback as run
+
+    made, seconds = timed(
+        lambda progress: run(Layout(db), generation, with_filters=with_filters, progress=progress)
+    )
+    if console.state.json:
+        console.record({"generation": made.number, "from": generation, "rows": made.rows})
+        return
+    console.say(
+        f"rollback: generation {made.number} is what {generation} was, {made.rows:,} chunks "
+        f"({console.duration(seconds)}); retro index goes forward again"
+    )

@@ -1,0 +1,220 @@
+"""Compaction: take dead rows out of the index, and replaced documents off the disk.
+
+With ``purge`` what the rules took goes too, with every older generation: no undo after that.
+Queries go on: they keep the generation they opened, and the next ones open the new one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from retro_cli.chunks.commit import QUARANTINE
+from retro_cli.chunks.dedup import Aliases
+from retro_cli.chunks.live import own_live
+from retro_cli.chunks.manifest import ChunkManifest, require_manifest
+from retro_cli.errors import LockedError, NotBuiltYet, UsageError
+from retro_cli.events import SILENT, Progress
+from retro_cli.filters.exclusion import corpus_of, exclude
+from retro_cli.filters.ledger import load_ledger
+from retro_cli.filters.match import rule_rows
+from retro_cli.filters.rules import ACTIVE, PURGED
+from retro_cli.index.generation import (
+    Generation,
+    all_generations,
+    chunk_snapshot,
+    generation_chunks,
+    hold_generation,
+)
+from retro_cli.index.state import read_state
+from retro_cli.store.atomic import disk_errors, replacing, sweep_temporaries
+from retro_cli.store.layout import Layout
+from retro_cli.store.lock import writer_lock
+from retro_cli.store.sweep import KEEP_GENERATIONS, sweep_unreferenced
+from retro_cli.store.tables import read_columns
+from retro_cli.upkeep.apply import extend
+from retro_cli.upkeep.rewrite import Rewritten, rewrite_without
+
+Bits = npt.NDArray[np.bool_]
+MAX_DEAD = 0.2
+PURGE = "compact --purge"
+
+
+@dataclass(frozen=True)
+class CompactReport:
+    """What a compaction did, or would do. ``removed``: chunks of live documents that it ends."""
+
+    generation: int
+    rewritten: Rewritten
+    segments: int
+    removed: int
+    rules_ended: tuple[int, ...]
+    bytes_before: int
+    bytes_after: int
+    generations: int  # left
+
+
+def compact(
+    layout: Layout,
+    *,
+    max_dead: float = MAX_DEAD,
+    purge: bool = False,
+    yes: bool = False,
+    keep_generations: int | None = None,
+    progress: Progress = SILENT,
+) -> CompactReport:
+    """Rewrite what holds more dead rows than ``max_dead`` of it.
+
+    purge: blank every row that no query may show, whatever its share, and drop all older
+    generations; refused without ``yes``. Raises NotBuiltYet unless the index is up to date, and
+    LockedError if a reader still holds a generation whose text a purge has to remove.
+    """
+    layout.require()
+    with disk_errors(layout.root), writer_lock(layout.root, "compact"):
+        base = _up_to_date(layout)
+        manifest = require_manifest(layout.chunks)
+        before = size_on_disk(layout)
+        dead, removed, rules = _doomed(layout, manifest, purge)
+        if purge and not yes:
+            raise UsageError(
+                f"a purge removes the text of {int(dead.sum()):,} chunks for good, "
+                f"{int(removed.sum()):,} of them taken by rules that could still be undone",
+                "add --yes if that is meant",
+            )
+        limit = 0.0 if purge else max_dead
+        report = rewrite_without(layout, _over(manifest, dead, limit), progress)
+        if purge:
+            _clean_quarantine(layout, manifest, dead)
+            ledger = load_ledger(layout).changed(set(rules), PURGED)
+            if rules:
+                ledger.save(layout)
+        generation, segments = _new_generation(layout, base, limit, purge, progress)
+        keep = 1 if purge else KEEP_GENERATIONS if keep_generations is None else keep_generations
+        sweep_unreferenced(layout, keep)
+        left = all_generations(layout.index)
+        if purge:
+            _leave_nothing(layout, left, generation)
+        return CompactReport(
+            generation=generation.number,
+            rewritten=report,
+            segments=segments,
+            removed=int(removed.sum()) if purge else 0,
+            rules_ended=rules if purge else (),
+            bytes_before=before,
+            bytes_after=size_on_disk(layout),
+            generations=len(left),
+        )
+
+
+def size_on_disk(layout: Layout) -> int:
+    """Bytes of all files of a database."""
+    return sum(path.stat().st_size for path in layout.root.rglob("*") if path.is_file())
+
+
+def dead_share(layout: Layout) -> float:
+    """The share of chunk rows whose documents were replaced or removed."""
+    manifest = require_manifest(layout.chunks)
+    rows = sum(part.rows for part in manifest.parts)
+    return 1 - manifest.live_rows / rows if rows else 0.0
+
+
+def _up_to_date(layout: Layout) -> Generation:
+    """The current generation, if it is made of the chunks and vectors there are now.
+
+    A purge that was killed half-way has moved the chunks on: that is up to date as well.
+    """
+    base, hold = hold_generation(layout.index)
+    hold.close()
+    read_state(layout)  # raises unless every chunk has its vector
+    now = require_manifest(layout.chunks)
+    then = generation_chunks(layout.index, base)
+    if now.next_id != then.next_id or (own_live(now) & ~own_live(then)).any():
+        raise NotBuiltYet(
+            "there are chunks that the index does not hold yet", f"run: retro index {layout.root}"
+        )
+    return base
+
+
+def _doomed(
+    layout: Layout, manifest: ChunkManifest, purge: bool
+) -> tuple[Bits, Bits, tuple[int, ...]]:
+    """(next_id,) rows to blank; those of them that only a rule keeps out; and these rules."""
+    own = own_live(manifest)
+    exists = np.zeros(manifest.next_id, dtype=bool)
+    for part in manifest.parts:
+        exists[part.base : part.base + part.rows] = True
+    removed = np.zeros(manifest.next_id, dtype=bool)
+    rules: tuple[int, ...] = ()
+    if purge:
+        ledger = load_ledger(layout)
+        aliases = Aliases.load(layout.chunks, manifest.aliases)
+        removed = own & exclude(layout, manifest, aliases, ledger).rows
+        corpus = corpus_of(layout, manifest, aliases)
+        rules = tuple(
+            rule.number
+            for rule in ledger.active
+            if rule.state == ACTIVE and (rule_rows(corpus, rule) & removed).any()
+        )
+    return (exists & ~own) | removed, removed, rules
+
+
+def _over(manifest: ChunkManifest, dead: Bits, limit: float) -> Bits:
+    """The dead rows of the parts that hold too many of them."""
+    chosen = np.zeros_like(dead)
+    for part in manifest.parts:
+        rows = slice(part.base, part.base + part.rows)
+        if part.rows and dead[rows].mean() > limit:
+            chosen[rows] = dead[rows]
+    return chosen
+
+
+def _new_generation(
+    layout: Layout, base: Generation, limit: float, purge: bool, progress: Progress
+) -> tuple[Generation, int]:
+    state = read_state(layout)
+    snapshot = chunk_snapshot(layout.index, state.chunks)
+    cause = PURGE if purge else "compact"
+    report = extend(layout, base, state, snapshot, cause, max_dead=limit, progress=progress)
+    made = report.generation
+    if replace(made, number=base.number, cause=base.cause) == base:
+        # Nothing was to be done: leave the history alone.
+        (layout.index / made.file_name).unlink()
+        base.save(layout.index)
+        return base, 0
+    return made, report.segments_compacted
+
+
+def _clean_quarantine(layout: Layout, manifest: ChunkManifest, dead: Bits) -> None:
+    """Records that were set aside may quote what is purged: their excerpts go, file by file."""
+    path = layout.chunks / QUARANTINE
+    if not path.exists():
+        return
+    files: set[str] = set()
+    for part in manifest.parts:
+        if dead[part.base : part.base + part.rows].any():
+            table = read_columns(layout.chunks / part.docs_file, ["uri"])
+            files.update(table["uri"].to_pylist())
+    with (
+        replacing(path) as temporary,
+        path.open(encoding="ascii") as lines,
+        temporary.open("w", encoding="ascii") as out,
+    ):
+        for line in lines:
+            record = json.loads(line)
+            if record["uri"] in files:
+                record["excerpt"] = ""
+            out.write(json.dumps(record, sort_keys=True) + "\n")
+
+
+def _leave_nothing(layout: Layout, left: list[str], generation: Generation) -> None:
+    for folder in (layout.chunks, layout.embeddings, layout.index):
+        sweep_temporaries(folder)
+    held = [name for name in left if name != generation.file_name]
+    if held:
+        raise LockedError(
+            f"a reader still holds {held[0].removesuffix('.json')}, and so the text in it",
+            "nothing is lost: run the same command again when the reader has closed",
+        )

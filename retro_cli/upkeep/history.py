@@ -1,0 +1,88 @@
+"""The generations of an index: what each holds, and the way back to one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from retro_cli.errors import UsageError
+from retro_cli.events import SILENT, Progress
+from retro_cli.filters.ledger import load_ledger
+from retro_cli.index.generation import (
+    Generation,
+    all_generations,
+    current_name,
+    load_generation,
+)
+from retro_cli.store.atomic import disk_errors
+from retro_cli.store.layout import Layout
+from retro_cli.store.lock import writer_lock
+from retro_cli.upkeep.apply import remake
+from retro_cli.upkeep.compact import PURGE
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One generation. ``made`` is the time of its file, UTC."""
+
+    number: int
+    current: bool
+    made: str
+    cause: str
+    rows: int
+    segments: int
+    rules: tuple[int, ...]
+
+
+def history(layout: Layout) -> list[Entry]:
+    """Every generation that is kept, the oldest first."""
+    layout.require()
+    now = current_name(layout.index)
+    found = []
+    for name in all_generations(layout.index):
+        generation = load_generation(layout.index, name)
+        when = datetime.fromtimestamp((layout.index / name).stat().st_mtime, UTC)
+        found.append(
+            Entry(
+                generation.number,
+                name == now,
+                when.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                generation.cause,
+                generation.rows,
+                len(generation.segments),
+                generation.filtered.rules,
+            )
+        )
+    return found
+
+
+def rollback(
+    layout: Layout, number: int, *, with_filters: bool = False, progress: Progress = SILENT
+) -> Generation:
+    """Answer from an older generation again, as a new one; the rules that hold now stay.
+
+    with_filters: the rules of that generation come back instead. The next ``retro index`` goes
+    forward to the chunks there are. Raises UsageError for a generation that is gone.
+    """
+    layout.require()
+    with disk_errors(layout.root), writer_lock(layout.root, "rollback"):
+        base = _kept(layout, number)
+        if with_filters:
+            load_ledger(layout).as_of(base.filtered.rules).save(layout)
+        what = f"rollback to {number}" + (" with its filters" if with_filters else "")
+        return remake(layout, base, what, progress)
+
+
+def _kept(layout: Layout, number: int) -> Generation:
+    name = f"gen-{number:06d}.json"
+    kept = all_generations(layout.index)
+    if name in kept:
+        return load_generation(layout.index, name)
+    purged = [entry for entry in history(layout) if entry.cause == PURGE]
+    numbers = ", ".join(str(entry.number) for entry in history(layout)) or "none"
+    if purged and number < purged[-1].number:
+        raise UsageError(
+            f"generation {number} went with the purge of generation {purged[-1].number}",
+            f"there is no way back past a purge; kept: {numbers}",
+        )
+    raise UsageError(f"there is no generation {number}", f"kept: {numbers} (retro history)")
