@@ -1,22 +1,24 @@
-"""The three writing stages as plain calls: settings, lock, stage. The command line calls these."""
+"""The stages as plain calls: settings, lock, stage. The command line calls these."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from retro_cli.chunks.diff import InputsDifference, diff_inputs
 from retro_cli.chunks.report import ChunkReport
 from retro_cli.chunks.stage import PART_BYTES, ChunkJob
 from retro_cli.chunks.stage import chunk as chunk_stage
 from retro_cli.config import Settings, load_settings, save_settings
 from retro_cli.corpus import InputFile, list_inputs
 from retro_cli.embeddings.encoder import auto_precision
-from retro_cli.embeddings.resolve import ResolvedEncoder, resolve, tokenizer_path
+from retro_cli.embeddings.resolve import locate_tokenizer, resolve, tokenizer_path
 from retro_cli.embeddings.stage import EmbedJob, EmbedReport
 from retro_cli.embeddings.stage import embed as embed_stage
 from retro_cli.engine.local import cores
@@ -65,7 +67,7 @@ def chunk(
         _make_root(layout)
     with disk_errors(layout.root), writer_lock(layout.root, "chunk"):
         if STDIN in specs:
-            listed = sorted([*listed, _spool(layout, stdin)], key=lambda file: file.uri)
+            listed = _with_stdin(listed, _spool_path(layout), stdin)
         if not layout.exists():
             save_settings(layout, settings)
         job = ChunkJob(
@@ -82,6 +84,26 @@ def chunk(
         report = chunk_stage(job, progress)
         _spool_path(layout).unlink(missing_ok=True)
         return report
+
+
+def diff(
+    layout: Layout,
+    specs: Sequence[str],
+    overrides: dict[str, Any] | None = None,
+    *,
+    prune: bool = False,
+    stdin: BinaryIO | None = None,
+    progress: Progress = SILENT,
+) -> InputsDifference:
+    """What ``chunk`` with the same arguments would change in a database. Writes nothing there."""
+    settings = settings_for(layout, overrides or {}, create=False)
+    listed = [] if set(specs) == {STDIN} else _list_corpus(layout, specs)
+    tokenizer = find_tokenizer(settings, weights=False)
+    with tempfile.TemporaryDirectory() as folder:
+        if STDIN in specs:
+            listed = _with_stdin(listed, Path(folder) / STDIN, stdin)
+        job = ChunkJob(layout.chunks, settings, tokenizer, specs, listed, prune=prune)
+        return diff_inputs(job, progress)
 
 
 def embed(
@@ -121,36 +143,43 @@ def index(layout: Layout, job: IndexJob, *, progress: Progress = SILENT) -> Inde
         return report
 
 
-def settings_for(layout: Layout, overrides: dict[str, Any]) -> Settings:
+def settings_for(layout: Layout, overrides: dict[str, Any], *, create: bool = True) -> Settings:
     """What was saved (or the defaults), with what the user named now.
 
     A local encoder or tokenizer is kept by its absolute path, and the tokenizer of a new database
-    is pinned: embedding with another encoder later must not cut the corpus anew.
+    is pinned: embedding with another encoder later must not cut the corpus anew. Raises
+    NotBuiltYet if there is no database, unless ``create``.
     """
     for name in ("encoder", "tokenizer"):
         value = overrides.get(name)
         if value and os.path.exists(value):
             overrides = {**overrides, name: os.path.abspath(value)}
-    if layout.exists():
+    if layout.exists() or not create:
         return load_settings(layout).changed(**overrides)
     settings = Settings().changed(**overrides)
     return settings.changed(tokenizer=settings.tokenizer or settings.encoder)
 
 
-def find_tokenizer(settings: Settings, allow_download: bool = False) -> Path:
-    """The tokenizer.json to chunk with: a path, or the one of an encoder by name."""
+def find_tokenizer(
+    settings: Settings, allow_download: bool = False, *, weights: bool = True
+) -> Path:
+    """The tokenizer.json to chunk with: a path, or the one of an encoder by name.
+
+    ``weights``: hash the encoder's weights too, which finds an encoder that is not itself.
+    """
     name = settings.tokenizer_name
     if settings.tokenizer and Path(name).exists():
         return Path(name)
     try:
-        resolved: ResolvedEncoder = resolve(name, allow_download=allow_download)
+        if not weights:
+            return locate_tokenizer(name)
+        return tokenizer_path(resolve(name, allow_download=allow_download))
     except RetroError as error:
         if not settings.tokenizer:
             raise
         raise ConfigError(
             f"no tokenizer '{name}': neither a file or folder nor a known encoder", error.hint
         ) from error
-    return tokenizer_path(resolved)
 
 
 def _list_corpus(layout: Layout, specs: Sequence[str]) -> list[InputFile]:
@@ -190,11 +219,14 @@ def _spool_path(layout: Layout) -> Path:
     return layout.root / ".stdin"
 
 
-def _spool(layout: Layout, stream: BinaryIO | None) -> InputFile:
+def _with_stdin(listed: list[InputFile], path: Path, stream: BinaryIO | None) -> list[InputFile]:
+    return sorted([*listed, _spool(path, stream)], key=lambda file: file.uri)
+
+
+def _spool(path: Path, stream: BinaryIO | None) -> InputFile:
     """Copy standard input to a file: it is read twice. Its content stands in for its time."""
     if stream is None:
         raise InputNotFound("there is no standard input to read", "pipe something in")
-    path = _spool_path(layout)
     with path.open("wb") as file:
         shutil.copyfileobj(stream, file, 1 << 20)
     if not path.stat().st_size:

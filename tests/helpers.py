@@ -50,6 +50,17 @@ def write_jsonl(path: Path, records: list[dict]) -> Path:
     return path
 
 
+def everything(folder: Path) -> dict[str, tuple]:
+    """Bytes, times and place on the disk of all below ``folder``. Equal: nothing was touched."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.stat()
+        data = path.read_bytes() if path.is_file() else b""
+        times = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        found[str(path.relative_to(folder))] = (data, *times)
+    return found
+
+
 @dataclass
 class Result:
     code: int

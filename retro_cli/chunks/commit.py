@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from retro_cli.chunks.changes import Documents
 from retro_cli.chunks.inputs import Comparison, KnownFile
 from retro_cli.chunks.manifest import Part, with_dead
 from retro_cli.chunks.plan import Item
-from retro_cli.chunks.update import Update
+from retro_cli.chunks.update import FileUpdate, Update
 from retro_cli.chunks.work import Done, rejection_json
 from retro_cli.store.atomic import replacing
 from retro_cli.store.tables import read_columns
@@ -100,7 +100,7 @@ def remember(
     pruned: Sequence[KnownFile],
     items: Sequence[Item],
     done: Sequence[Done],
-    vanished: dict[str, int],
+    read: Mapping[str, FileUpdate],
 ) -> list[KnownFile]:
     """The input table after this run: which items hold each file's documents."""
     added: dict[str, tuple[int, ...]] = {}
@@ -115,7 +115,7 @@ def remember(
         replace(
             f,
             items=f.items + added.get(f.uri, ()),
-            vanished=vanished.get(f.uri, 0),
+            vanished=read[f.uri].vanished if f.uri in read else 0,
         )
         for f in read_now
     ]

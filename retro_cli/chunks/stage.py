@@ -7,9 +7,8 @@ rename. A kill at any point loses at most the parts in flight.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 
 from retro_cli.chunks.commit import (
     describe,
@@ -20,23 +19,13 @@ from retro_cli.chunks.commit import (
     write_quarantine,
 )
 from retro_cli.chunks.dedup import find_duplicates
-from retro_cli.chunks.inputs import (
-    Comparison,
-    KnownFile,
-    compare_inputs,
-    doubted,
-    hash_input,
-    save_inputs,
-)
-from retro_cli.chunks.keep import Kept, keep, refuse_to_lose
-from retro_cli.chunks.manifest import ChunkManifest, load_manifest
-from retro_cli.chunks.plan import Item, deal, weight
+from retro_cli.chunks.inputs import Comparison, save_inputs
+from retro_cli.chunks.job import PART_BYTES, ChunkJob, ChunkPlan, plan_chunks, read_options
+from retro_cli.chunks.manifest import ChunkManifest
+from retro_cli.chunks.plan import Item, weight
 from retro_cli.chunks.report import ChunkReport
-from retro_cli.chunks.tokenizer import ChunkTokenizer
-from retro_cli.chunks.update import Update, plan_update
+from retro_cli.chunks.update import Update
 from retro_cli.chunks.work import Done, Task, chunk_item
-from retro_cli.config import Settings
-from retro_cli.corpus import InputFile, ReadOptions, raw_blocks, roots
 from retro_cli.engine import run_parts
 from retro_cli.errors import UnreadableInput
 from retro_cli.events import SILENT, Progress
@@ -44,23 +33,9 @@ from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import Verified
 from retro_cli.store.journal import Journal
 
-PART_BYTES = 8 << 20  # of input: about 36,000 chunks, 28 MB of MiniLM vectors
+__all__ = ["PART_BYTES", "ChunkJob", "chunk"]
+
 JOURNAL = "journal.jsonl"
-
-
-@dataclass(frozen=True)
-class ChunkJob:
-    """What the caller asks for."""
-
-    folder: Path
-    settings: Settings
-    tokenizer: Path
-    specs: Sequence[str]
-    inputs: Sequence[InputFile]
-    workers: int = 1
-    prune: bool = False
-    part_bytes: int = PART_BYTES
-    accepted: Callable[[], None] = lambda: None  # called once the plan stands, before any work
 
 
 def chunk(job: ChunkJob, progress: Progress = SILENT) -> ChunkReport:
@@ -83,67 +58,21 @@ class _Run:
         self.progress = progress
         self.folder = job.folder
         self.options = read_options(job.settings)
-        self.roots = roots(job.specs)
-        tokenizer = ChunkTokenizer(job.tokenizer)
-        self.fingerprint = job.settings.chunk_fingerprint(
-            tokenizer.sha256, self.options.fingerprint()
-        )
-        self.token_bytes = tokenizer.dtype().itemsize
-        self.tokenizer_sha256 = tokenizer.sha256
         self.verified = Verified(self.folder)
-        self.listed = {file.uri: file for file in job.inputs}
 
     def execute(self) -> ChunkReport:
-        committed = load_manifest(self.folder)
-        identity = ChunkManifest(self.fingerprint, self.tokenizer_sha256, self.token_bytes)
-        kept = keep(self.folder, committed, identity, self.verified)
-        for note in kept.notes:
-            self.progress.note(note)
-        manifest, known, damaged = kept.manifest, kept.known, kept.damaged
-        comparison = compare_inputs(
-            self.listed,
-            known,
-            lambda f: not damaged.isdisjoint(f.items) or (self.job.prune and f.vanished > 0),
-            self._sha256,
-        )
-        comparison.missing = doubted(comparison.missing, damaged)
-        pruned = [f for f in comparison.missing if self.job.prune and self._covered(f)]
-        if not self.job.prune:
-            refuse_to_lose(kept, self.listed)
-        update = plan_update(
-            self.folder,
-            manifest.parts,
-            comparison,
-            self.listed,
-            self.options,
-            part_bytes=self.job.part_bytes,
-            pruned=pruned,
-            prune=self.job.prune,
-        )
+        plan = plan_chunks(self.job, self.verified, self.progress)
         self.job.accepted()
-        items = deal(update.slices, manifest.next_item, self.job.part_bytes)
-        if committed == manifest and not items and not len(update.dead) and not pruned:
-            same = all(known[f.uri] == f for f in comparison.unchanged)
-            if same and not comparison.changed and committed.dedup == self.job.settings.dedup:
-                return self._nothing(committed, comparison)
-        hashes = {f.uri: f.sha256 for f in (*comparison.new, *comparison.changed)}
-        done = self._work(items, hashes)
-        return self._commit(committed, kept, comparison, pruned, update, items, done)
+        if plan.committed is not None and plan.nothing_to_do:
+            return self._nothing(plan.committed, plan.comparison)
+        return self._commit(plan, self._work(plan))
 
-    def _sha256(self, file: InputFile) -> str:
-        """The file's hash, or "" if it cannot be read: then it is asked again every time."""
-        try:
-            return hash_input(raw_blocks, file)
-        except UnreadableInput:
-            return ""
-
-    def _covered(self, file: KnownFile) -> bool:
-        return self.roots.covers(file.uri)
-
-    def _work(self, items: Sequence[Item], hashes: dict[str, str]) -> list[Done]:
+    def _work(self, plan: ChunkPlan) -> list[Done]:
         """Run what the journal does not vouch for; results in plan order."""
         journal = Journal(self.folder / JOURNAL)
-        keys = [item.key(self.fingerprint, hashes) for item in items]
+        items = plan.items
+        hashes = {f.uri: f.sha256 for f in plan.read_now}
+        keys = [item.key(plan.kept.manifest.fingerprint, hashes) for item in items]
         results: dict[int, Done] = {}
         for position, key in enumerate(keys):
             record = journal.get(key)
@@ -177,23 +106,15 @@ class _Run:
             item, self.folder, self.job.tokenizer, settings.tokens, settings.cut, self.options
         )
 
-    def _commit(
-        self,
-        committed: ChunkManifest | None,
-        kept: Kept,
-        comparison: Comparison,
-        pruned: Sequence[KnownFile],
-        update: Update,
-        items: Sequence[Item],
-        done: Sequence[Done],
-    ) -> ChunkReport:
-        manifest = kept.manifest
+    def _commit(self, plan: ChunkPlan, done: Sequence[Done]) -> ChunkReport:
+        comparison, pruned, update, items = plan.comparison, plan.pruned, plan.update, plan.items
+        manifest = plan.kept.manifest
         parts = kill(self.folder, manifest.parts, update.dead)
         parts, next_id = place(parts, items, done, manifest.next_id)
         if not manifest.parts and not any(part.live_docs for part in parts):
             self._nothing_read(done, update)
-        files = remember(comparison, pruned, items, done, update.vanished)
-        reread = {f.uri for f in (*comparison.new, *comparison.changed, *pruned)}
+        files = remember(comparison, pruned, items, done, update.files)
+        reread = {f.uri for f in (*plan.read_now, *pruned)}
         fresh = new_rejections(self.folder, done, update)
         set_aside = write_quarantine(self.folder, fresh, reread)
         duplicates = find_duplicates(self.folder, parts, self.job.settings.dedup)
@@ -209,7 +130,7 @@ class _Run:
             duplicate_rows=duplicates.rows,
             rejected=set_aside.total,
         )
-        if committed is None or new != committed:
+        if plan.committed is None or new != plan.committed:
             new.save(self.folder)
         self._tidy(new)
         written = [part for result in done for part in result.parts]
@@ -221,7 +142,7 @@ class _Run:
             docs_written=sum(part.docs for part in written),
             docs_replaced=update.replaced,
             docs_removed=update.removed,
-            docs_vanished=sum(update.vanished.values()),
+            docs_vanished=update.vanished,
             rows_written=sum(part.rows for part in written),
             tokens_written=sum(part.tokens for part in written),
             characters_written=sum(part.characters for part in written),
@@ -232,7 +153,7 @@ class _Run:
             merged=self.job.settings.dedup != "none",
             live_docs=new.live_docs,
             live_rows=new.live_rows,
-            notes=kept.notes,
+            notes=plan.kept.notes,
         )
 
     def _nothing_read(self, done: Sequence[Done], update: Update) -> None:
@@ -267,15 +188,3 @@ class _Run:
         for leftover in self.folder.glob("part-*.rejected.jsonl"):
             leftover.unlink()
         Journal(self.folder / JOURNAL).discard()
-
-
-def read_options(settings: Settings) -> ReadOptions:
-    return ReadOptions(
-        format=settings.input_format,
-        text_field=settings.text_field,
-        id_field=settings.id_field,
-        title_field=settings.title_field,
-        source_field=settings.source_field,
-        encoding=settings.encoding,
-        with_title=settings.with_title,
-    )

@@ -28,6 +28,23 @@ from retro_cli.store.tables import read_columns
 EMPTY = "empty text"
 
 
+@dataclass(frozen=True, slots=True)
+class FileUpdate:
+    """The documents of one changed or pruned file.
+
+    written:  to be chunked; ``added`` of them replace none
+    kept:     found again as they were
+    vanished: gone from the file, but kept; with ``prune`` they are ``removed``
+    """
+
+    written: int = 0
+    added: int = 0
+    kept: int = 0
+    replaced: int = 0
+    vanished: int = 0
+    removed: int = 0
+
+
 @dataclass
 class Update:
     """What a run will do. ``dead``: (n,) of OLD, the documents that it replaces or removes."""
@@ -35,9 +52,19 @@ class Update:
     slices: list[Slice] = field(default_factory=list)
     dead: Documents = field(default_factory=lambda: np.empty(0, OLD))
     rejections: dict[str, list[Rejected]] = field(default_factory=dict)
-    replaced: int = 0
-    removed: int = 0
-    vanished: dict[str, int] = field(default_factory=dict)  # gone from their file, but kept
+    files: dict[str, FileUpdate] = field(default_factory=dict)  # changed and pruned ones, by uri
+
+    @property
+    def replaced(self) -> int:
+        return sum(file.replaced for file in self.files.values())
+
+    @property
+    def removed(self) -> int:
+        return sum(file.removed for file in self.files.values())
+
+    @property
+    def vanished(self) -> int:
+        return sum(file.vanished for file in self.files.values())
 
 
 def plan_update(
@@ -64,7 +91,8 @@ def plan_update(
         for known, old in zip(comparison.changed, groups, strict=False)
     ]
     gone = groups[len(dead) :]
-    update.removed += sum(map(len, gone))
+    for known, old in zip(pruned, gone, strict=True):
+        update.files[known.uri] = FileUpdate(removed=len(old))
     update.dead = np.concatenate([np.empty(0, OLD), *dead, *gone])
     update.slices.sort(key=lambda piece: (piece.file.uri, piece.start))
     return update
@@ -80,15 +108,20 @@ def _compare_file(
         update.rejections[file.uri] = rejections
     if changes.positions:
         update.slices.append(Slice(file, only=changes.positions))
-    update.replaced += len(changes.replaced)
     # A file that is damaged today must not take yesterday's documents with it; one that was
     # emptied on purpose may.
     damaged = any(record.reason != EMPTY for record in rejections)
-    if prune and not damaged:
-        update.removed += len(changes.vanished)
-        return np.concatenate([changes.replaced, changes.vanished])
-    update.vanished[file.uri] = len(changes.vanished)
-    return changes.replaced
+    removes = prune and not damaged
+    gone = len(changes.vanished)
+    update.files[file.uri] = FileUpdate(
+        written=len(changes.positions),
+        added=changes.added,
+        kept=changes.kept,
+        replaced=len(changes.replaced),
+        vanished=0 if removes else gone,
+        removed=gone if removes else 0,
+    )
+    return np.concatenate([changes.replaced, changes.vanished]) if removes else changes.replaced
 
 
 def _records(
@@ -116,13 +149,9 @@ def live_documents(
         if part.item not in items:
             continue
         table = read_columns(folder / part.docs_file, ["uri", "key", "hash"])
-        place = pc.index_in(table["uri"], value_set=wanted).fill_null(-1).to_numpy()
-        mine = place >= 0
-        for first, count in part.dead_docs:
-            mine[first : first + count] = False
-        rows = np.flatnonzero(mine)
+        rows, place = _live_rows(part, table["uri"], wanted)
         table = table.take(pa.array(rows))
-        file_of.append(np.array(order, np.int32)[place[rows]])
+        file_of.append(np.array(order, np.int32)[place])
         found.append(_old_documents(index, rows, table["key"], table["hash"]))
     files_of, documents = np.concatenate(file_of), np.concatenate(found)
     del file_of, found  # one file of millions of documents should not be in memory twice
@@ -130,6 +159,32 @@ def live_documents(
         return files_of, documents
     by_file = np.argsort(files_of, kind="stable")
     return files_of[by_file], documents[by_file]
+
+
+def count_documents(folder: Path, parts: Sequence[Part], files: Sequence[KnownFile]) -> list[int]:
+    """How many live documents each of some files has."""
+    wanted = pa.array([file.uri for file in files], pa.string())
+    items = {item for file in files for item in file.items}
+    total = np.zeros(len(files), np.int64)
+    for part in parts:
+        if part.item in items:
+            table = read_columns(folder / part.docs_file, ["uri"])
+            _, place = _live_rows(part, table["uri"], wanted)
+            total += np.bincount(place, minlength=len(files))
+    counts: list[int] = total.tolist()
+    return counts
+
+
+def _live_rows(
+    part: Part, uris: pa.ChunkedArray, wanted: pa.Array
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """The rows of a part's live documents whose uri is wanted, and where in ``wanted`` it is."""
+    place = pc.index_in(uris, value_set=wanted).fill_null(-1).to_numpy()
+    mine = place >= 0
+    for first, count in part.dead_docs:
+        mine[first : first + count] = False
+    rows = np.flatnonzero(mine)
+    return rows, place[rows]
 
 
 def _old_documents(

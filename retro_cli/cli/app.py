@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from retro_cli import __version__
-from retro_cli.cli import build, console, demo, export, filter, inspect, planning, query, upkeep
+from retro_cli.cli import (
+    build,
+    console,
+    demo,
+    diff,
+    export,
+    filter,
+    inspect,
+    planning,
+    query,
+    upkeep,
+)
 from retro_cli.errors import EXIT_OK
 
 app = typer.Typer(
@@ -21,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
 
-for _module in (build, query, filter, upkeep, inspect, planning, export, demo):
+for _module in (build, query, filter, upkeep, inspect, diff, planning, export, demo):
     _module.register(app)
 
 

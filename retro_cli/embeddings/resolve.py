@@ -78,6 +78,15 @@ def tokenizer_path(resolved: ResolvedEncoder) -> Path:
     return tokenizer_file(resolved.folder)
 
 
+def locate_tokenizer(name: str) -> Path:
+    """The tokenizer.json of an encoder by name, without a look at its weights.
+
+    Raises ConfigError, MissingExtra, UsageError.
+    """
+    folder, _ = _find(name, allow_download=False)
+    return tokenizer_file(folder)
+
+
 def _find(name: str, allow_download: bool) -> tuple[Path, str]:
     """The folder of an encoder, and the name to keep."""
     if name == DEFAULT_ENCODER:
