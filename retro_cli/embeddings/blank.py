@@ -46,7 +46,8 @@ def follow(
             continue
         blocks = _blocks(want, source, vectors, live, before.encoder.dim)
         file = write_vectors(folder / want.part.name, want.part.rows, before.encoder.dim, blocks)
-        embedded = want.part.rows - len(want.skipped)
+        embedded = int(live[want.part.base : want.part.base + want.part.rows].sum())
+        embedded -= int(live[np.array(want.skipped, np.int64) + want.part.base].sum())
         parts[want.part.name] = EmbeddedPart(
             want.part.name, want.part.rows, embedded, want.fingerprint, file
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from retro_cli.errors import DatabaseTooNew, IntegrityError, UsageError
 from retro_cli.filters.rules import ACTIVE, PURGED, UNDONE, Rule
@@ -74,10 +75,12 @@ class Ledger:
         gone = {rule.number for rule in self.rules if rule.state == ACTIVE} - set(numbers)
         return self.changed(revived, ACTIVE).changed(gone, UNDONE)
 
+    def to_json(self) -> dict[str, Any]:
+        return {"format": FORMAT_VERSION, "rules": [rule.to_json() for rule in self.rules]}
+
     def save(self, layout: Layout) -> None:
         layout.filters.mkdir(exist_ok=True)
-        rules = [rule.to_json() for rule in self.rules]
-        write_json(layout.filters / FILE, {"format": FORMAT_VERSION, "rules": rules})
+        write_json(layout.filters / FILE, self.to_json())
 
 
 def load_ledger(layout: Layout) -> Ledger:

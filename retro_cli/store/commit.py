@@ -17,8 +17,9 @@ INTENT = ".commit.json"
 
 def commit_together(root: Path, values: Mapping[str, Any]) -> None:
     """Write JSON files, named by their paths below ``root``. The caller holds the lock."""
-    write_json(root / INTENT, dict(values))
-    finish_commit(root)
+    if values:
+        write_json(root / INTENT, dict(values))
+        finish_commit(root)
 
 
 def finish_commit(root: Path) -> None:

@@ -19,6 +19,7 @@ from retro_cli.chunks.manifest import ChunkManifest, require_manifest
 from retro_cli.errors import LockedError, NotBuiltYet, UsageError
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.exclusion import corpus_of, exclude
+from retro_cli.filters.ledger import FILE as LEDGER
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.filters.match import rule_rows
 from retro_cli.filters.rules import ACTIVE, PURGED
@@ -85,12 +86,15 @@ def compact(
                 "add --yes if that is meant",
             )
         limit = 0.0 if purge else max_dead
-        report = rewrite_without(layout, _over(manifest, dead, limit), progress)
+        besides = {}
         if purge:
             _clean_quarantine(layout, manifest, dead)
+        if rules:
             ledger = load_ledger(layout).changed(set(rules), PURGED)
-            if rules:
-                ledger.save(layout)
+            besides[f"filters/{LEDGER}"] = ledger.to_json()
+        report = rewrite_without(
+            layout, _over(manifest, dead, limit), besides=besides, progress=progress
+        )
         generation, segments = _new_generation(layout, base, limit, purge, progress)
         keep = 1 if purge else KEEP_GENERATIONS if keep_generations is None else keep_generations
         sweep_unreferenced(layout, keep)

@@ -157,22 +157,26 @@ def add_rule(
 ) -> tuple[Rule, Reach, Generation | None]:
     """Write a rule down and put it in force.
 
-    ``once``: it holds for the chunks there are now, not for later ones. Raises UsageError for a
-    rule that takes nothing or everything, unless ``yes``.
+    ``once``: it holds for the chunks there are now, not for later ones. A rule that says the same
+    as one in force is that one. Raises UsageError for a rule that takes nothing or everything,
+    unless ``yes``.
     """
     with disk_errors(layout.root), writer_lock(layout.root, "filter add"):
         filtering = open_filtering(layout)
         filtering.check(rule)
         if once:
             rule = replace(rule, until=filtering.corpus.manifest.next_id)
+        known = next((r for r in filtering.ledger.active if r.says == rule.says), None)
+        if known is not None:  # the same again, perhaps because the first time was cut short
+            generation = apply_rules(layout, _cause(known), progress)
+            return known, filtering.reach(known), generation
         reach = filtering.reach(rule)
         if not yes:
             _refuse_extremes(reach)
         ledger = filtering.ledger.added(rule)
         ledger.save(layout)
         added = ledger.rules[-1]
-        generation = apply_rules(layout, f"filter add {added.number}: {added.reason}", progress)
-        return added, reach, generation
+        return added, reach, apply_rules(layout, _cause(added), progress)
 
 
 def undo_rule(
@@ -188,6 +192,10 @@ def undo_rule(
         now = exclude(layout, manifest, aliases, ledger)
         back = int((filtering.corpus.own & filtering.excluded.rows & ~now.rows).sum())
         return ledger.get(number), back, generation
+
+
+def _cause(rule: Rule) -> str:
+    return f"filter add {rule.number}: {rule.reason}"
 
 
 def _refuse_extremes(reach: Reach) -> None:

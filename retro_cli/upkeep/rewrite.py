@@ -6,6 +6,7 @@ in one commit. Older generations go on naming the old files; when those go, the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,14 +37,22 @@ class Rewritten:
     parts_gone: int = 0
 
 
-def rewrite_without(layout: Layout, rows: Bits, progress: Progress = SILENT) -> Rewritten:
+def rewrite_without(
+    layout: Layout,
+    rows: Bits,
+    *,
+    besides: Mapping[str, Any] | None = None,
+    progress: Progress = SILENT,
+) -> Rewritten:
     """Blank ``rows`` (by id) wherever they are not blank yet. The caller holds the lock.
 
-    Every part must have its vectors. Raises NotBuiltYet otherwise.
+    besides: JSON files, by their paths in the database, that change in the same commit. Every
+    part must have its vectors; raises NotBuiltYet otherwise.
     """
     manifest = require_manifest(layout.chunks)
     new, report = _chunks(layout, manifest, rows, progress)
     if not report.parts_rewritten and not report.parts_gone:
+        commit_together(layout.root, besides or {})
         return report
     embeddings = require_embeddings(layout.embeddings)
     before = Aliases.load(layout.chunks, manifest.aliases)
@@ -59,6 +68,7 @@ def rewrite_without(layout: Layout, rows: Bits, progress: Progress = SILENT) -> 
         layout.embeddings, embeddings, manifest, before, new, duplicates.aliases, ~rows
     )
     values: dict[str, Any] = {
+        **(besides or {}),
         f"chunks/{MANIFEST}": new.to_json(),
         f"embeddings/{MANIFEST}": vectors.to_json(),
     }

@@ -25,8 +25,14 @@ pyarrow.set_cpu_count(1)
 
 from retro_cli import pipeline  # noqa: E402
 from retro_cli.errors import DiskFull  # noqa: E402
+from retro_cli.filters import ledger  # noqa: E402
+from retro_cli.filters.rules import Rule  # noqa: E402
 from retro_cli.index.stage import IndexJob  # noqa: E402
 from retro_cli.store.layout import Layout  # noqa: E402
+from retro_cli.upkeep.compact import compact  # noqa: E402
+from retro_cli.upkeep.filtering import add_rule  # noqa: E402
+
+ledger.now = lambda: "2026-01-01T00:00:00Z"
 
 BOUNDARIES = ("fsync", "replace", "rename", "unlink", "mkdir", "truncate", "ftruncate")
 # What may differ: the cache of file times, timings, and the lock's own file.
@@ -48,10 +54,21 @@ def index(db: Path, corpus: Path, encoder: str) -> None:
     pipeline.index(layout, IndexJob(layout, threads=1))
 
 
+def filter_add(db: Path, corpus: Path, encoder: str) -> None:
+    rule = Rule(number=1, reason="test", sources=("*1.txt",), match="ferry")
+    add_rule(Layout(db), rule)
+
+
+def purge(db: Path, corpus: Path, encoder: str) -> None:
+    compact(Layout(db), purge=True, yes=True)
+
+
 STAGES: dict[str, Callable[[Path, Path, str], None]] = {
     "chunk": chunk,
     "embed": embed,
     "index": index,
+    "filter": filter_add,
+    "purge": purge,
 }
 
 
