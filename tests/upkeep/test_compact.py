@@ -1,0 +1,260 @@
+"""Compaction and purges: what stays answers as before, what goes is gone from every byte."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from helpers import write_jsonl
+from tokenizers import Tokenizer
+
+from retro_cli import Database
+from retro_cli.chunks.manifest import require_manifest
+from retro_cli.store.layout import Layout
+
+SECRET = "zebra xylophone quicksand"
+
+
+@pytest.fixture
+def forum(retro, static_encoder, tmp_path):
+    """A database in which one source says something that must go, and a copy says it too."""
+    root = tmp_path / "forum"
+    root.mkdir()
+    posts = [
+        {"id": f"p{n}", "text": f"the ferry {n} left the harbour in storm {n}. " * 4,
+         "title": f"Ferry {n}", "source": "good"}
+        for n in range(12)
+    ]  # fmt: skip
+    bad = [
+        {"id": f"b{n}", "text": f"{SECRET} {n}. the keeper saw the boat. " * 3,
+         "title": f"{SECRET} title {n}", "source": "bad", "note": f"{SECRET} note"}
+        for n in range(5)
+    ]  # fmt: skip
+    path = write_jsonl(root / "posts.jsonl", posts + bad)
+    with path.open("a") as file:
+        file.write('{"text": "' + SECRET + ' broken\n')
+    db = tmp_path / "forum.db"
+    built = retro("build", root, "--db", db, "--encoder", static_encoder, "--tokens", 16)
+    assert built.code == 3  # a record was set aside
+    return db
+
+
+def decoded(db: Path, tokenizer: Path) -> str:
+    """Everything that is left in a database, decoded: not a grep over compressed bytes."""
+    words = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    width = require_manifest(db / "chunks").token_bytes
+    found = []
+    for path in sorted(db.rglob("*")):
+        if not path.is_file():
+            continue
+        if path.suffix == ".parquet":
+            for row in pq.read_table(path).to_pylist():
+                if row.get("tokens"):
+                    ids = np.frombuffer(row["tokens"], f"<u{width}").tolist()
+                    found.append(words.decode(ids))
+                found.append(repr({k: v for k, v in row.items() if k != "tokens"}))
+        elif path.suffix not in (".npy", ".f4", ".faiss", ".bitmap"):
+            found.append(path.read_text(encoding="utf-8"))
+    return "\n".join(found)
+
+
+def vectors_of(db: Path, ids: list[int]) -> np.ndarray:
+    manifest = require_manifest(db / "chunks")
+    value = json.loads((db / "embeddings" / "manifest.json").read_text())
+    files = {part["name"]: part["file"]["name"] for part in value["parts"]}
+    rows = []
+    for part in manifest.parts:
+        stored = np.load(db / "embeddings" / files[part.name])
+        rows += [stored[i - part.base] for i in ids if part.base <= i < part.base + part.rows]
+    return np.array(rows)
+
+
+def test_a_purge_leaves_nothing_to_decode(retro, forum, static_encoder):
+    assert SECRET in decoded(forum, static_encoder)
+    assert retro("filter", "score", forum, "--scorer", "words").code == 0
+    bad = [row["chunk"] for row in hits(retro, forum, SECRET, k=50) if row["source"] == "bad"]
+    assert retro("filter", "add", forum, "--source", "bad", "--reason", "noise").code == 0
+    before = {hit["chunk"]: hit["score"] for hit in hits(retro, forum, "the ferry left", k=30)}
+    refused = retro("compact", forum, "--purge")
+    assert refused.code == 2
+    assert SECRET in decoded(forum, static_encoder)
+    done = retro("compact", forum, "--purge", "--yes", "--json")
+    assert done.code == 0, done.err
+    assert done.rows[0]["rules_ended"] == [1]
+    left = decoded(forum, static_encoder)
+    for word in SECRET.split():
+        assert word not in left
+    assert not vectors_of(forum, bad).any()
+    after = {hit["chunk"]: hit["score"] for hit in hits(retro, forum, "the ferry left", k=30)}
+    assert after == before
+    assert retro("filter", "verify", forum).code == 0
+    assert retro("verify", forum).code == 0
+    assert retro("status", forum, "--check").code == 0
+    scores = np.concatenate(
+        [np.fromfile(path, "<f4") for path in (forum / "attributes" / "words").glob("*.f4")]
+    )
+    assert np.isnan(scores[bad]).all()
+
+
+def hits(retro, db, text, k=10) -> list[dict]:
+    return retro("query", db, text, "-k", k, "--json").rows[0]["hits"]
+
+
+def test_a_purged_rule_cannot_be_undone_and_goes_on_holding(retro, forum, tmp_path):
+    retro("filter", "add", forum, "--source", "bad", "--reason", "noise")
+    assert retro("compact", forum, "--purge", "--yes").code == 0
+    refused = retro("filter", "undo", forum, 1)
+    assert refused.code == 2
+    assert "gone from the disk" in refused.err
+    # The source still says it, so it is chunked again with its changed file; the rule holds.
+    with (tmp_path / "forum" / "posts.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "new", "text": "the island", "source": "good"}) + "\n")
+    retro("build", tmp_path / "forum", "--db", forum)
+    assert not [hit for hit in hits(retro, forum, SECRET, k=99) if hit["source"] == "bad"]
+    assert retro("filter", "undo", forum, 1, "--lift").code == 0
+    assert [hit for hit in hits(retro, forum, SECRET, k=99) if hit["source"] == "bad"]
+
+
+def test_a_rollback_keeps_todays_rules_and_stops_at_a_purge(retro, forum, tmp_path):
+    retro("filter", "add", forum, "--source", "bad", "--reason", "noise")
+    with (tmp_path / "forum" / "posts.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "new", "text": "the island " * 9, "source": "good"}) + "\n")
+    retro("build", tmp_path / "forum", "--db", forum)
+    assert any(hit["document"] == "new" for hit in hits(retro, forum, "the island", k=3))
+    assert retro("rollback", forum, 1).code == 0
+    assert not any(hit["document"] == "new" for hit in hits(retro, forum, "the island", k=99))
+    assert not [hit for hit in hits(retro, forum, SECRET, k=99) if hit["source"] == "bad"]
+    assert retro("filter", "verify", forum).code == 0
+    assert "rollback to 1" in retro("history", forum).out
+    assert retro("index", forum).code == 0  # forward again
+    assert any(hit["document"] == "new" for hit in hits(retro, forum, "the island", k=3))
+    missing = retro("rollback", forum, 99)
+    assert missing.code == 2
+    assert "no generation 99" in missing.err
+    retro("compact", forum, "--purge", "--yes")
+    past = retro("rollback", forum, 1)
+    assert past.code == 2
+    assert "purge" in past.err
+
+
+def test_a_rollback_with_filters_brings_back_that_generations_rules(retro, forum):
+    retro("filter", "add", forum, "--source", "bad", "--reason", "noise")
+    assert retro("rollback", forum, 1, "--with-filters").code == 0
+    assert [hit for hit in hits(retro, forum, SECRET, k=99) if hit["source"] == "bad"]
+    assert retro("filter", "list", forum, "--json").rows[0]["state"] == "undone"
+    assert retro("rollback", forum, 2, "--with-filters").code == 0
+    assert not [hit for hit in hits(retro, forum, SECRET, k=99) if hit["source"] == "bad"]
+    assert retro("filter", "list", forum, "--json").rows[0]["state"] == "active"
+
+
+def test_compaction_takes_replaced_documents_off_the_disk(retro, forum, tmp_path, static_encoder):
+    posts = [
+        {"id": f"p{n}", "text": f"the island {n} in light. " * 4, "source": "good"}
+        for n in range(12)
+    ]  # fmt: skip
+    write_jsonl(tmp_path / "forum" / "posts.jsonl", posts)
+    retro("build", tmp_path / "forum", "--db", forum, "--prune")
+    answers = hits(retro, forum, "the island", k=99)
+    assert SECRET in decoded(forum, static_encoder)
+    done = retro("compact", forum, "--keep-generations", 1, "--json").rows[0]
+    assert done["rewritten"]["parts_gone"] == 1
+    assert done["segments"] == 1
+    assert done["bytes_after"] < done["bytes_before"]
+    assert SECRET not in decoded(forum, static_encoder)
+    assert hits(retro, forum, "the island", k=99) == answers
+    assert retro("verify", forum).code == 0
+    again = retro("compact", forum, "--json").rows[0]
+    assert again["generation"] == done["generation"]
+
+
+def test_what_a_compaction_dropped_from_the_index_comes_back_with_an_undo(retro, forum):
+    before = hits(retro, forum, SECRET, k=99)
+    retro("filter", "add", forum, "--source", "bad", "--reason", "noise")
+    assert retro("compact", forum, "--max-dead", 0, "--json").rows[0]["segments"] == 1
+    assert retro("filter", "undo", forum, 1).code == 0
+    assert hits(retro, forum, SECRET, k=99) == before
+
+
+def test_purging_the_first_of_two_copies_leaves_the_other_its_answers(
+    retro, static_encoder, tmp_path
+):
+    text = "the keeper of the light saw the boat in the storm. " * 4
+    records = [
+        {"id": "a", "text": text, "source": "bad"},
+        {"id": "b", "text": text, "source": "good"},
+        {"id": "c", "text": "the island " * 9, "source": "good"},
+    ]
+    write_jsonl(tmp_path / "r.jsonl", records)
+    db = tmp_path / "copies.db"
+    retro("build", "r.jsonl", "--db", db, "--encoder", static_encoder, "--tokens", 16)
+    retro("filter", "add", db, "--source", "bad", "--reason", "test")
+    expected = [
+        (hit["document"], hit["text"], hit["continuation"])
+        for hit in hits(retro, db, "the keeper of the light", k=99)
+    ]
+    assert {document for document, _, _ in expected} == {"b", "c"}
+    assert retro("compact", db, "--purge", "--yes").code == 0
+    found = [
+        (hit["document"], hit["text"], hit["continuation"])
+        for hit in hits(retro, db, "the keeper of the light", k=99)
+    ]
+    assert found == expected
+    assert retro("verify", db).code == 0
+    assert retro("embed", db, "--json").rows[0]["parts_done"] == 0
+
+
+def test_a_purge_waits_for_readers_of_the_old_text(retro, forum, static_encoder):
+    retro("filter", "add", forum, "--source", "bad", "--reason", "noise")
+    with Database.open(forum) as reader:
+        held = retro("compact", forum, "--purge", "--yes")
+        assert held.code == 5
+        assert "reader" in held.err
+        assert reader.query("the ferry left", k=5)
+    assert retro("compact", forum, "--purge", "--yes").code == 0
+    assert SECRET not in decoded(forum, static_encoder)
+
+
+def test_every_answer_is_that_of_one_generation_while_much_is_going_on(retro, forum, tmp_path):
+    """Readers open and ask without pause; none fails, none sees half a change."""
+    stop = threading.Event()
+    wrong: list[str] = []
+    asked = [0]
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                with Database.open(forum) as db:
+                    rules = db.retriever.generation.filtered.rules
+                    for _ in range(5):
+                        found = db.query(SECRET, k=40)
+                        asked[0] += 1
+                        if rules and any(hit.source == "bad" for hit in found):
+                            wrong.append("a filtered source answered")
+                        if len(found) < 10:
+                            wrong.append(f"only {len(found)} results")
+            except Exception as error:
+                wrong.append(repr(error))
+                return
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    try:
+        for turn in range(6):
+            with (tmp_path / "forum" / "posts.jsonl").open("a") as file:
+                record = {"id": f"n{turn}", "text": f"the light {turn}. " * 9, "source": "good"}
+                file.write(json.dumps(record) + "\n")
+            retro("build", tmp_path / "forum", "--db", forum)
+            retro("filter", "add", forum, "--source", "bad", "--reason", f"turn {turn}")
+            retro("compact", forum, "--max-dead", 0)
+            assert retro("filter", "undo", forum, turn + 1).code == 0
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+    assert wrong == []
+    assert asked[0] > 50
