@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.inputs import load_inputs
@@ -13,13 +16,21 @@ from retro_cli.chunks.manifest import ChunkManifest, load_manifest
 from retro_cli.config import Settings, load_settings
 from retro_cli.embeddings.manifest import load_manifest as load_embeddings
 from retro_cli.embeddings.stage import wanted_parts
+from retro_cli.filters.exclusion import exclusion_key
+from retro_cli.filters.ledger import load_ledger
+from retro_cli.index.drift import drift
 from retro_cli.index.generation import (
     Generation,
     current_generation,
+    excluded_rows,
     generation_chunks,
     load_bitmap,
 )
 from retro_cli.store.layout import Layout
+
+DRIFT_HINT = 1.2  # how much worse than at training newer rows may fit
+DEAD_HINT = 0.2  # of the rows in the index
+Bits = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -147,7 +158,11 @@ def _index(layout: Layout, chunks: ChunkManifest | None) -> Stage:
         return Stage("index", "missing", {}, "nothing is indexed", todo)
     facts = index_facts(layout, generation)
     total = max(chunks.next_id, 1)
-    live = searchable(own_live(chunks), Aliases.load(layout.chunks, chunks.aliases))
+    if generation.filtered.key != exclusion_key(layout, load_ledger(layout)):
+        why = "filter rules changed and are not in force yet"
+        return Stage("index", "stale", facts, why, todo)
+    own = own_live(chunks) & ~excluded_rows(layout.index, generation, chunks.next_id)
+    live = searchable(own, Aliases.load(layout.chunks, chunks.aliases))
     indexed = load_bitmap(layout.index, generation.indexed, total)[: len(live)]
     dead = load_bitmap(layout.index, generation.dead, total)[: len(live)]
     new, old = int((live & ~indexed).sum()), int((indexed & ~dead & ~live).sum())
@@ -156,7 +171,18 @@ def _index(layout: Layout, chunks: ChunkManifest | None) -> Stage:
         return Stage("index", "stale", facts, why, todo)
     if chunks.seen_by_index() != generation_chunks(layout.index, generation):
         return Stage("index", "stale", facts, "the chunks were committed again since", todo)
-    return Stage("index", "ok", facts)
+    return Stage("index", "ok", facts, *_advice(layout, generation, indexed & dead, indexed))
+
+
+def _advice(layout: Layout, generation: Generation, dead: Bits, indexed: Bits) -> tuple[str, str]:
+    """What would make a good index better: training again, or compaction."""
+    found = drift(generation)
+    if found is not None and max(found.error_ratio, found.imbalance / 2) > DRIFT_HINT:
+        why = f"newer segments fit the training {found.error_ratio:.2f} times worse"
+        return why, f"retro index {layout.root} --retrain"
+    if dead.sum() > DEAD_HINT * max(1, indexed.sum()):
+        return "many of its rows are dead", f"retro compact {layout.root}"
+    return "", ""
 
 
 def index_facts(layout: Layout, generation: Generation) -> dict[str, Any]:
@@ -172,4 +198,6 @@ def index_facts(layout: Layout, generation: Generation) -> dict[str, Any]:
         "recall_interval": [round(quality.low, 4), round(quality.high, 4)],
         "recall_target": quality.target,
         "recall_measured_at_rows": quality.rows,
+        "rules": len(generation.filtered.rules),
+        **(asdict(found) if (found := drift(generation)) else {}),
     }

@@ -14,7 +14,6 @@ from tokenizers import Tokenizer
 
 from retro_cli import Database
 from retro_cli.chunks.manifest import require_manifest
-from retro_cli.store.layout import Layout
 
 SECRET = "zebra xylophone quicksand"
 
@@ -36,7 +35,7 @@ def forum(retro, static_encoder, tmp_path):
     ]  # fmt: skip
     path = write_jsonl(root / "posts.jsonl", posts + bad)
     with path.open("a") as file:
-        file.write('{"text": "' + SECRET + ' broken\n')
+        file.write('{"text": "' + SECRET + " broken\n")
     db = tmp_path / "forum.db"
     built = retro("build", root, "--db", db, "--encoder", static_encoder, "--tokens", 16)
     assert built.code == 3  # a record was set aside
