@@ -15,7 +15,7 @@ from results import FOLDER
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
-ORDER = ("cold", "rows", "chunk", "embed", "memory", "many", "index", "quality", "rerun")
+ORDER = ("cold", "rows", "chunk", "embed", "memory", "many", "index", "quality", "rerun", "scorers")
 
 
 def load(folder: Path) -> list[dict[str, Any]]:
