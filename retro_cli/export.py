@@ -16,6 +16,8 @@ from retro_cli.embeddings.external import exported_ids
 from retro_cli.embeddings.manifest import EmbeddingManifest
 from retro_cli.embeddings.manifest import require_manifest as require_embeddings
 from retro_cli.errors import UsageError
+from retro_cli.filters.exclusion import exclude
+from retro_cli.filters.ledger import load_ledger
 from retro_cli.index.state import read_state
 from retro_cli.store.atomic import disk_errors, replacing
 from retro_cli.store.layout import Layout
@@ -23,15 +25,21 @@ from retro_cli.store.layout import Layout
 COLUMNS = ["document", "source", "title", "position", "start", "end", "text"]
 
 
-def export(layout: Layout, out: Path, *, vectors: bool) -> int:
+def export(layout: Layout, out: Path, *, vectors: bool, with_filtered: bool = False) -> int:
     """Write every chunk that has a vector of its own; the number of rows is returned.
+
+    What filter rules take is left out unless ``with_filtered``.
 
     ``.parquet``: id, document, source, title, position, start, end, text and, with ``vectors``,
     vector (float32). ``.jsonl``: the same, a line each. ``.npy``: (n, dim) float32, vectors only.
     """
     layout.require()
     chunks = require_manifest(layout.chunks)
-    ids = exported_ids(chunks, Aliases.load(layout.chunks, chunks.aliases))
+    aliases = Aliases.load(layout.chunks, chunks.aliases)
+    ids = exported_ids(chunks, aliases)
+    if not with_filtered:
+        live = exclude(layout, chunks, aliases, load_ledger(layout)).live(chunks, aliases)
+        ids = ids[live[ids]]
     embeddings = None
     if vectors or out.suffix == ".npy":
         embeddings = require_embeddings(layout.embeddings)

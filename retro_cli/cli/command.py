@@ -25,18 +25,28 @@ _PANEL = "Output"
 
 
 def command(
-    app: typer.Typer, name: str, examples: Sequence[str], panel: str
+    app: typer.Typer,
+    name: str,
+    examples: Sequence[str],
+    panel: str,
+    *,
+    environment: bool = True,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as ``retro NAME``.
 
     Adds --json, --quiet, --verbose and --debug, gives every option the environment variable
-    RETRO_<PARAMETER>, and ends the help with the examples.
+    RETRO_<PARAMETER> (unless told not to: what removes things is said on the command line only),
+    and ends the help with the examples.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         hints = get_type_hints(function, include_extras=True)
         parameters = [
-            parameter.replace(annotation=_with_environment(parameter.name, hints[parameter.name]))
+            parameter.replace(
+                annotation=_with_environment(parameter.name, hints[parameter.name])
+                if environment
+                else hints[parameter.name]
+            )
             for parameter in inspect.signature(function).parameters.values()
         ]
         parameters += [_shared_parameter(name) for name in _SHARED]

@@ -29,12 +29,18 @@ def export(
         bool,
         typer.Option("--vectors", envvar="RETRO_EXPORT_VECTORS", help="Write the vectors too."),
     ] = False,
+    with_filtered: Annotated[
+        bool,
+        typer.Option(
+            "--with-filtered", help="Also what filter rules take (embed --from wants all rows)."
+        ),
+    ] = False,
 ) -> None:
     """Write chunks and vectors to a file, in the order that 'embed --from' takes."""
     from retro_cli.export import export as write
     from retro_cli.store.layout import Layout
 
-    rows = write(Layout(db), out, vectors=vectors)
+    rows = write(Layout(db), out, vectors=vectors, with_filtered=with_filtered)
     if console.state.json:
         console.record({"rows": rows, "file": str(out)})
     else:

@@ -56,7 +56,7 @@ def register(app: typer.Typer) -> None:
         list_rules
     )
     command(group, "show", ["retro filter show wiki.db 1"], LOOK)(show)
-    command(group, "undo", ["retro filter undo wiki.db 1"], CHANGE)(undo)
+    command(group, "undo", ["retro filter undo wiki.db 1"], CHANGE, environment=False)(undo)
     command(
         group,
         "verify",

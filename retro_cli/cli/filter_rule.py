@@ -26,6 +26,7 @@ def register(group: typer.Typer, panel: str) -> None:
             "retro filter add wiki.db --min-toxicity 0.8 --reason toxic --dry-run",
         ],
         panel,
+        environment=False,
     )(add)
 
 

@@ -203,6 +203,9 @@ def show(
     db: options.DatabaseArgument,
     chunk: Annotated[int, typer.Argument(min=0, help="A chunk id, as query prints it.")],
     context: Annotated[int, typer.Option(min=0, help="Chunks to show before and after.")] = 2,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also the text of chunks that no query may show.")
+    ] = False,
 ) -> None:
     """Show a chunk in its document."""
     from retro_cli.query.retrieve import Retriever
@@ -215,6 +218,7 @@ def show(
         first = max(document["first"], chunk - context)
         last = min(document["first"] + document["chunks"] - 1, chunk + context)
         around = retriever.rows.get(range(first, last + 1))
+        shown = {c.id: everything or bool(retriever.own[c.id]) for c in around}
         alive = bool(retriever.own[chunk])
     finally:
         retriever.close()
@@ -225,7 +229,13 @@ def show(
             "chunk": chunk,
             "alive": alive,
             "around": [
-                {"chunk": c.id, "start": c.start, "end": c.end, "text": c.text} for c in around
+                {
+                    "chunk": c.id,
+                    "start": c.start,
+                    "end": c.end,
+                    "text": c.text if shown[c.id] else None,
+                }
+                for c in around
             ],
         }
         console.record(value)
@@ -239,12 +249,13 @@ def show(
         ("metadata", console.clean(document["metadata"])),
     ]
     if not alive:
-        rows.append(("state", "gone: superseded or removed"))
+        rows.append(("state", "gone: replaced, removed or kept out by a rule"))
     console.pairs([(name, value) for name, value in rows if value not in ("", "{}")])
     console.line()
     for piece in around:
         marker = "> " if piece.id == chunk else "  "
-        render.paragraph(piece.text, sys.stdout, marker, "" if piece.id == chunk else "2")
+        text = piece.text if shown[piece.id] else "(gone; --all shows it while it is on the disk)"
+        render.paragraph(text, sys.stdout, marker, "" if piece.id == chunk else "2")
 
 
 def sources(db: options.DatabaseArgument) -> None:

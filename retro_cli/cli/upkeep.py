@@ -16,7 +16,11 @@ PANEL = "Keep"
 
 def register(app: typer.Typer) -> None:
     command(
-        app, "compact", ["retro compact wiki.db", "retro compact wiki.db --purge --yes"], PANEL
+        app,
+        "compact",
+        ["retro compact wiki.db", "retro compact wiki.db --purge --yes"],
+        PANEL,
+        environment=False,
     )(compact)
     command(app, "history", ["retro history wiki.db", "retro history wiki.db --json"], PANEL)(
         history
@@ -26,6 +30,7 @@ def register(app: typer.Typer) -> None:
         "rollback",
         ["retro rollback wiki.db 3", "retro rollback wiki.db 3 --with-filters"],
         PANEL,
+        environment=False,
     )(rollback)
 
 
