@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -260,18 +261,29 @@ def show(
 
 def sources(db: options.DatabaseArgument) -> None:
     """List the sources with their documents and chunks."""
+    from retro_cli.chunks.dedup import Aliases
     from retro_cli.chunks.manifest import require_manifest
+    from retro_cli.filters.exclusion import exclude
+    from retro_cli.filters.ledger import load_ledger
     from retro_cli.query.select import count_sources
     from retro_cli.store.layout import Layout
 
     layout = Layout(db)
     layout.require()
-    found = count_sources(layout.chunks, require_manifest(layout.chunks))
+    manifest = require_manifest(layout.chunks)
+    aliases = Aliases.load(layout.chunks, manifest.aliases)
+    excluded = exclude(layout, manifest, aliases, load_ledger(layout)).rows
+    found = count_sources(layout.chunks, manifest, excluded)
     if console.state.json:
         for item in found:
-            console.record({"source": item.source, "docs": item.docs, "chunks": item.chunks})
+            console.record(asdict(item))
         return
-    console.line(f"{'documents':>10} {'chunks':>10}  source")
+    rules = any(item.filtered for item in found)
+    head = f"{'documents':>10} {'chunks':>10}" + (f" {'filtered':>9}" if rules else "")
+    console.line(f"{head}  source")
     for item in found:
-        name = render.shortened_path(console.clean(item.source), max(20, console.width() - 23))
-        console.line(f"{item.docs:>10,} {item.chunks:>10,}  {name}")
+        name = render.shortened_path(
+            console.clean(item.source), max(20, console.width() - len(head) - 2)
+        )
+        out = f" {item.filtered or '':>9}" if rules else ""
+        console.line(f"{item.docs:>10,} {item.chunks:>10,}{out}  {name}")

@@ -35,11 +35,12 @@ class Selection:
 
 @dataclass(frozen=True)
 class SourceCount:
-    """One source with its live documents and chunks."""
+    """One source with its live documents and chunks; of the chunks, those that rules keep out."""
 
     source: str
     docs: int
     chunks: int
+    filtered: int = 0
 
 
 def matching_rows(
@@ -85,18 +86,24 @@ def _matches(
     return all(condition.matches(document) for condition in conditions)
 
 
-def count_sources(folder: Path, manifest: ChunkManifest) -> list[SourceCount]:
-    """Live documents and chunks of each source, the largest first."""
+def count_sources(folder: Path, manifest: ChunkManifest, excluded: Bits) -> list[SourceCount]:
+    """Live documents and chunks of each source, the largest first. excluded: (next_id,)."""
     docs: dict[str, int] = {}
     chunks: dict[str, int] = {}
+    filtered: dict[str, int] = {}
     for part in manifest.parts:
         table = read_columns(folder / part.docs_file, ["source", "chunks"])
         alive = np.ones(part.written.docs, dtype=bool)
         for first, count in part.dead_docs:
             alive[first : first + count] = False
-        names, counts = table["source"].to_pylist(), table["chunks"].to_pylist()
-        for index in np.flatnonzero(alive):
-            docs[names[index]] = docs.get(names[index], 0) + 1
-            chunks[names[index]] = chunks.get(names[index], 0) + counts[index]
-    found = [SourceCount(name, docs[name], chunks[name]) for name in docs]
+        names, counts = table["source"].to_pylist(), table["chunks"].to_numpy()
+        owner = np.repeat(np.arange(len(counts)), counts)
+        out = excluded[part.base : part.base + part.rows]
+        gone = np.bincount(owner, weights=out, minlength=len(counts))
+        for index in np.flatnonzero(alive).tolist():
+            name = names[index]
+            docs[name] = docs.get(name, 0) + 1
+            chunks[name] = chunks.get(name, 0) + int(counts[index])
+            filtered[name] = filtered.get(name, 0) + int(gone[index])
+    found = [SourceCount(name, docs[name], chunks[name], filtered[name]) for name in docs]
     return sorted(found, key=lambda source: (-source.chunks, source.source))
