@@ -133,6 +133,12 @@ def plan_for(job: IndexJob, state: State, previous: Generation | None) -> IndexP
     if not rows and previous is not None:
         return previous.plan  # all that is left to do is to mask what died
     if not rows:
+        if state.excluded.rules:
+            numbers = ", ".join(map(str, state.excluded.rules))
+            raise UsageError(
+                f"there is nothing to index: filter rules ({numbers}) take every chunk",
+                "retro filter list shows them",
+            )
         raise UsageError("there is nothing to index: no chunk is alive", "run retro chunk first")
     dim = state.encoder.dim
     return plan_index(rows, dim, job.memory_bytes, job.recall or DEFAULT_RECALL, job.factory)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.manifest import require_manifest
 from retro_cli.embeddings.manifest import load_manifest as load_embeddings
@@ -30,7 +32,7 @@ def score_database(
     """Score every chunk that has no score of this scorer yet. ``name``: of the table."""
     layout.require()
     with disk_errors(layout.root), writer_lock(layout.root, "filter score"):
-        table = ScoreTable(_checked(name) or table_name(spec), spec, toxic_label, "")
+        table = ScoreTable(_checked(name) or table_name(spec), _absolute(spec), toxic_label, "")
         return _score(layout, table, allow_download, progress)
 
 
@@ -63,6 +65,12 @@ def scorer_for(
     return load_scorer(
         spec, encoder_fingerprint=encoder, allow_download=allow_download, toxic_label=toxic_label
     )
+
+
+def _absolute(spec: str) -> str:
+    """The same scorer from any folder: a rule may score what is new a year from now."""
+    kind, colon, value = spec.rpartition(":")
+    return f"{kind}{colon}{os.path.abspath(value)}" if os.path.exists(value) else spec
 
 
 def _checked(name: str) -> str:
