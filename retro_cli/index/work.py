@@ -1,0 +1,146 @@
+"""The segment files of one run: made once each, found again in the journal after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from retro_cli.config import fingerprint
+from retro_cli.events import Progress
+from retro_cli.index.generation import Segment
+from retro_cli.index.plan import IndexPlan
+from retro_cli.index.segments import (
+    SegmentInfo,
+    build_segment,
+    drop_ids,
+    load_index,
+    merge_plan,
+    merge_segments,
+    stored_ids,
+)
+from retro_cli.index.train import train_template
+from retro_cli.index.vectors import Bits, Ids, Vectors
+from retro_cli.store.atomic import sync_file, sync_folder
+from retro_cli.store.files import FileRecord, Verified
+from retro_cli.store.journal import Journal
+
+SEGMENT_ROWS = 4_000_000  # a first build of more rows makes several segments, each resumable
+
+
+@dataclass(frozen=True)
+class SegmentWork:
+    """Makes the files of one run. ``identity`` stands for all that shapes them."""
+
+    folder: Path
+    vectors: Vectors
+    journal: Journal
+    verified: Verified
+    identity: str
+    threads: int
+    progress: Progress
+
+    def template(self, live: Bits, plan: IndexPlan, seed: int) -> FileRecord:
+        """An index of no rows, trained on a sample of the live ones."""
+        import faiss
+
+        def make(path: Path) -> None:
+            trained = train_template(
+                self.vectors,
+                live,
+                plan,
+                seed=seed,
+                threads=self.threads,
+                progress=self.progress,
+            )
+            faiss.write_index(trained, str(path))
+
+        return self._made("template", self.identity, make).file
+
+    def added(self, template: FileRecord, new: Ids) -> list[Segment]:
+        """Segments of the rows ``new``."""
+        path = self.folder / template.name
+        segments = []
+        for start in range(0, len(new), SEGMENT_ROWS):
+            ids = new[start : start + SEGMENT_ROWS]
+
+            def build(out: Path, ids: npt.NDArray[np.int64] = ids) -> SegmentInfo:
+                return build_segment(
+                    path, self.vectors, ids, out, threads=self.threads, progress=self.progress
+                )
+
+            segments.append(self._made("segment", fingerprint([self.identity, start]), build))
+        return segments
+
+    def merged(self, segments: Sequence[Segment]) -> tuple[list[Segment], int]:
+        """The segments with small ones merged, and how many of them were."""
+        gone: set[int] = set()
+        merged: list[Segment] = []
+        for group in merge_plan([segment.rows for segment in segments]):
+            names = [segments[index].file.name for index in group]
+
+            def merge(out: Path, names: list[str] = names) -> SegmentInfo:
+                return merge_segments([self.folder / name for name in names], out, self.vectors)
+
+            merged.append(self._made("segment", fingerprint(names), merge))
+            gone.update(group)
+        kept = [segment for index, segment in enumerate(segments) if index not in gone]
+        return [*kept, *merged], len(gone)
+
+    def compacted(
+        self, segments: Sequence[Segment], dead: Bits, max_dead: float
+    ) -> tuple[list[Segment], Bits, int]:
+        """The segments without dead rows wherever their share is above ``max_dead``.
+
+        Returns also these rows (by id), and how many segments they were in.
+        """
+        packed = np.packbits(dead, bitorder="little")
+        dropped = np.zeros(len(dead), dtype=bool)
+        result = []
+        rewritten = 0
+        for segment in segments:
+            ids = stored_ids(load_index(self.folder / segment.file.name))
+            gone = ids[dead[ids]]
+            if not len(gone) or len(gone) <= max_dead * len(ids):
+                result.append(segment)
+                continue
+            dropped[gone] = True
+            rewritten += 1
+            if len(gone) == len(ids):
+                continue
+
+            def drop(out: Path, name: str = segment.file.name) -> SegmentInfo:
+                return drop_ids(self.folder / name, packed, out, self.vectors)
+
+            key = fingerprint([segment.file.name, self.identity])
+            result.append(self._made("segment", key, drop))
+        return result, dropped, rewritten
+
+    def _made(self, stem: str, key: str, make: Callable[[Path], SegmentInfo | None]) -> Segment:
+        """Make a file once: a rerun after a kill finds it in the journal."""
+        record = self.journal.get(key)
+        if record is not None:
+            known = Segment.from_json(record)
+            if not self.verified.problem(known.file):
+                return known
+        staging = self.folder / f"{stem}.tmp"
+        info = make(staging)
+        sync_file(staging)
+        file = FileRecord.of(staging)
+        name = f"{stem}-{file.sha256[:12]}.faiss"
+        staging.rename(self.folder / name)
+        sync_folder(self.folder)
+        made = _segment(FileRecord(name, file.bytes, file.sha256), info)
+        self.verified.trust(made.file)
+        self.journal.append(key, made.to_json())
+        return made
+
+
+def _segment(file: FileRecord, info: SegmentInfo | None) -> Segment:
+    if info is None:
+        return Segment(file, 0)
+    error = -1.0 if info.quantisation_error is None else round(info.quantisation_error, 4)
+    return Segment(file, info.rows, error, round(info.imbalance, 2))
