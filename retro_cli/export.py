@@ -19,7 +19,7 @@ from retro_cli.errors import UsageError
 from retro_cli.filters.exclusion import exclude
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.index.state import read_state
-from retro_cli.store.atomic import disk_errors, replacing
+from retro_cli.store.atomic import check_output, disk_errors, replacing
 from retro_cli.store.layout import Layout
 
 COLUMNS = ["document", "source", "title", "position", "start", "end", "text"]
@@ -47,7 +47,7 @@ def export(layout: Layout, out: Path, *, vectors: bool, with_filtered: bool = Fa
     writers = {".parquet": _to_parquet, ".jsonl": _to_jsonl, ".npy": _to_npy}
     if out.suffix not in writers:
         raise UsageError(f"{out}: unknown format", "name a .parquet, .jsonl or .npy file")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    check_output(out)
     tables = _tables(layout, chunks.parts, ids, embeddings, texts=out.suffix != ".npy")
     with replacing(out) as temporary, disk_errors(out):
         writers[out.suffix](temporary, tables, len(ids), embeddings)

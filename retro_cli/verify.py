@@ -22,6 +22,8 @@ from retro_cli.embeddings.resolve import resolve
 from retro_cli.embeddings.stage import uses_stored_ids
 from retro_cli.errors import RetroError
 from retro_cli.events import SILENT, Progress
+from retro_cli.filters.ledger import load_ledger
+from retro_cli.filters.scores import tables
 from retro_cli.index.generation import all_generations, current_generation, load_generation
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.layout import Layout
@@ -82,6 +84,10 @@ def _hashed(
         yield from ((layout.chunks, record) for record in chunks.files())
     if embeddings is not None:
         yield from ((layout.embeddings, part.file) for part in embeddings.parts.values())
+    for table in tables(layout):
+        folder = layout.attributes / table.name
+        yield from ((folder, file) for _, file in table.parts.values())
+    load_ledger(layout)
     try:
         current = current_generation(layout.index)
         seen: set[str] = set()

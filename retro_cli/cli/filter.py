@@ -154,7 +154,8 @@ def sources(
     if html is not None:
         filter_page.write(html, str(db), found, histogram(look.corpus, values), threshold)
         console.say(f"wrote {html}")
-        return
+        if not console.state.json:
+            return
     if console.state.json:
         for entry in found:
             console.record(
@@ -198,7 +199,7 @@ def _print_rule(rule: Rule) -> None:
     plain = len(f"{rule.number:>3}  {rule.state:<7} {when}  ")
     room = max(20, console.width() - plain)
     console.line(head + render.shortened(console.clean(rule.describe()), room))
-    console.line(" " * plain + console.styled(console.clean(rule.reason), "2"))
+    render.paragraph(rule.reason, sys.stdout, " " * plain, "2")
 
 
 def show(
@@ -215,16 +216,12 @@ def show(
         texts = [{"chunk": c.id, "source": c.source, "text": c.text} for c in chunks]
         console.record({**rule.to_json(), "takes_chunks": rows, "examples": texts})
         return
-    console.pairs(
-        [
-            ("rule", f"{rule.number}, {rule.state}"),
-            ("takes", console.clean(rule.describe())),
-            ("reason", console.clean(rule.reason)),
-            ("created", rule.created),
-            *([(rule.state, rule.changed)] if rule.changed else []),
-            ("chunks", f"{rows:,} of live documents"),
-        ]
-    )
+    changed = f", {rule.changed}" if rule.changed else ""
+    console.line(console.styled(f"rule {rule.number}, {rule.state}{changed}", "1"))
+    render.paragraph(rule.describe(), sys.stdout)
+    console.line(console.styled("because", "2"))
+    render.paragraph(rule.reason, sys.stdout)
+    console.line(f"since {rule.created}, {rows:,} chunks of live documents")
     print_examples(chunks)
 
 
@@ -275,7 +272,7 @@ def verify(
         console.record(asdict(proof))
     else:
         for text in proof.lines():
-            console.line(text)
+            render.paragraph(text, sys.stdout, "")
         console.say(f"({console.duration(seconds)})")
         for text in proof.leaks:
             console.line(f"{console.styled('leak:', '1;31')} {console.clean(text)}")

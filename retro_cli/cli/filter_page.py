@@ -61,8 +61,9 @@ def write(
     path: Path, db: str, found: Sequence[SourceScores], counts: Sequence[int], threshold: float
 ) -> None:
     """A page that needs nothing but itself."""
-    from retro_cli.store.atomic import write_bytes
+    from retro_cli.store.atomic import check_output, write_bytes
 
+    check_output(path)
     highest = max([*counts, 1])
     steps = "".join(
         f'<div class="{"hot" if step / len(counts) >= threshold else ""}" '
@@ -85,7 +86,6 @@ def write(
 <th>95 %</th><th>highest</th><th>over</th><th>worst chunk</th></tr></thead>
 <tbody>{rows}</tbody></table></body></html>
 """
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, page.encode("utf-8", "backslashreplace"))
 
 

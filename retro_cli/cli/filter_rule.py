@@ -152,7 +152,7 @@ def add(
 def _from_file(path: Path) -> tuple[list[str], list[str], list[int]]:
     """Sources, documents and chunks that a file names."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputNotFound(f"{path}: {error}", "one name a line, in UTF-8") from error
     found: dict[str, list[str]] = {"source": [], "document": [], "chunk": []}
@@ -162,6 +162,8 @@ def _from_file(path: Path) -> tuple[list[str], list[str], list[int]]:
             continue
         kind, value = _named(words, f"{path}, line {number}")
         found[kind].append(value)
+    if not any(found.values()):
+        raise UsageError(f"{path} names nothing", "one name a line")
     try:
         return found["source"], found["document"], [int(value) for value in found["chunk"]]
     except ValueError as error:
@@ -176,10 +178,12 @@ def _named(words: str, where: str) -> tuple[str, str]:
         value = json.loads(words)
     except ValueError as error:
         raise UsageError(f"{where}: {error}", hint) from error
-    for kind in ("source", "document", "chunk"):
-        if isinstance(value, dict) and isinstance(value.get(kind), str | int):
-            return kind, str(value[kind])
-    raise UsageError(f"{where}: names nothing", hint)
+    kinds = ("source", "document", "chunk")
+    if isinstance(value, dict) and len(value) == 1:
+        kind, name = next(iter(value.items()))
+        if kind in kinds and isinstance(name, str | int):
+            return kind, str(name)
+    raise UsageError(f"{where}: not one name", hint)
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

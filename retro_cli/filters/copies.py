@@ -15,12 +15,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from retro_cli.chunks.blank import NO_HASH
 from retro_cli.chunks.manifest import ChunkManifest, Part
 from retro_cli.chunks.rows import read_blocks
 from retro_cli.store.tables import read_columns
 
 Bits = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
+Tokens = list[npt.NDArray[np.unsignedinteger]]
 
 SHINGLE = 5  # tokens
 SHARE = 0.8  # of a chunk's shingles that make it a near copy
@@ -43,6 +45,7 @@ def _exact(folder: Path, manifest: ChunkManifest, rows: Bits) -> Bits:
     found = np.zeros(len(rows), dtype=bool)
     if hashes:
         wanted = pa.concat_arrays(hashes)
+        wanted = wanted.filter(pc.not_equal(wanted, pa.scalar(NO_HASH, wanted.type)))
         for part in manifest.parts:
             column = read_columns(folder / part.chunks_file, ["hash"])["hash"]
             same = pc.is_in(column, value_set=wanted).to_numpy()
@@ -56,15 +59,15 @@ def _near(folder: Path, manifest: ChunkManifest, rows: Bits) -> Bits:
     for part in manifest.parts:
         mine = rows[part.base : part.base + part.rows]
         if mine.any():
-            for start, tokens in _tokens(folder, part, width):
-                hashes, owner = shingles(tokens)
-                pieces.append(np.unique(hashes[mine[start + owner]]))
+            for start, tokens, runs in _tokens(folder, part, width):
+                taken = mine[start : start + len(tokens)]
+                pieces.append(_across(tokens, runs, taken))
     wanted = np.unique(np.concatenate(pieces))
     found = np.zeros(len(rows), dtype=bool)
     if not len(wanted):
         return found
     for part in manifest.parts:
-        for start, tokens in _tokens(folder, part, width):
+        for start, tokens, _ in _tokens(folder, part, width):
             hashes, owner = shingles(tokens)
             at = np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)
             shared = np.bincount(owner, weights=wanted[at] == hashes, minlength=len(tokens))
@@ -74,18 +77,28 @@ def _near(folder: Path, manifest: ChunkManifest, rows: Bits) -> Bits:
     return found
 
 
+def _across(tokens: Tokens, documents: npt.NDArray[np.int64], taken: Bits) -> Hashes:
+    """The shingles of the taken chunks, also those that cross from one into the next."""
+    runs = np.cumsum(np.append(True, (np.diff(documents) != 0) | ~(taken[1:] & taken[:-1])))
+    joined = [
+        np.concatenate([tokens[row] for row in np.flatnonzero((runs == run) & taken)])
+        for run in np.unique(runs[taken])
+    ]
+    return np.unique(shingles(joined)[0])
+
+
 def _tokens(
     folder: Path, part: Part, width: np.dtype[np.unsignedinteger]
-) -> Iterator[tuple[int, list[npt.NDArray[np.unsignedinteger]]]]:
+) -> Iterator[tuple[int, Tokens, npt.NDArray[np.int64]]]:
+    """(first row, token ids of each chunk, their documents), some thousand rows at a time."""
     start = 0
-    for batch in read_blocks(folder / part.chunks_file, ["tokens"]):
-        yield start, [np.frombuffer(ids, width) for ids in batch["tokens"].to_pylist()]
+    for batch in read_blocks(folder / part.chunks_file, ["tokens", "doc"]):
+        ids = [np.frombuffer(ids, width) for ids in batch["tokens"].to_pylist()]
+        yield start, ids, batch["doc"].to_numpy().astype(np.int64)
         start += len(batch)
 
 
-def shingles(
-    tokens: list[npt.NDArray[np.unsignedinteger]],
-) -> tuple[Hashes, npt.NDArray[np.int64]]:
+def shingles(tokens: Tokens) -> tuple[Hashes, npt.NDArray[np.int64]]:
     """A hash of every run of SHINGLE tokens within a chunk, and the chunk it is in.
 
     A shorter chunk has none, so it is no near copy of anything.

@@ -6,6 +6,7 @@ rule that was written down stands, even if the power went before it took effect.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -100,6 +101,17 @@ def load_ledger(layout: Layout) -> Ledger:
         raise IntegrityError(
             f"{path} lacks what it should hold ({error})", "restore it from a backup"
         ) from error
+
+
+def require_rules(ledger: Ledger, numbers: Iterable[int], generation: int) -> None:
+    """A ledger that lost rules must not reveal what they took. Raises IntegrityError."""
+    lost = sorted(set(numbers) - {rule.number for rule in ledger.rules})
+    if lost:
+        raise IntegrityError(
+            f"the ledger lacks rules ({', '.join(map(str, lost))}) that generation {generation} "
+            "was made with",
+            "restore filters/ledger.json from a backup; queries go on as they were",
+        )
 
 
 def now() -> str:

@@ -29,6 +29,7 @@ from retro_cli.store.tables import read_columns
 
 Bits = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
+_WILD = re.compile(r"[*?]")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ def rule_rows(corpus: Corpus, rule: Rule) -> Bits:
     """(next_id,) the rows that a rule keeps out."""
     taken = _named(corpus, rule) & _conditions(corpus, rule)
     if rule.copies != "none":
-        taken |= copies_of(corpus.folder, corpus.manifest, taken & corpus.own, rule.copies)
+        # Of replaced documents too, while their text is on the disk: a copy stays out when what
+        # it copies is edited.
+        taken |= copies_of(corpus.folder, corpus.manifest, taken, rule.copies)
     if rule.only:
         taken = ~taken
     if rule.until is not None:
@@ -64,17 +67,23 @@ def compiled(expression: str) -> str:
     """The expression again. Raises UsageError unless it is one that RE2 understands."""
     try:
         pc.match_substring_regex(pa.array([""]), expression)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, UnicodeError) as error:
+        why = str(error).removeprefix("Invalid: ")
         raise UsageError(
-            f"'{expression}' is not a regular expression: {str(error).removeprefix('Invalid: ')}",
+            f"{expression!a} is not a regular expression: {why}",
             "RE2 syntax, without look-around and back-references; (?i) ignores case",
         ) from None
     return expression
 
 
-def globs(patterns: Sequence[str]) -> Callable[[str], object]:
-    """Whether a name matches any of the globs, as ``fnmatchcase`` would."""
-    return re.compile("|".join(translate(pattern) for pattern in patterns)).match
+def any_of(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a name is one of these. One with ``*`` or ``?`` in it is a glob."""
+    names = {pattern for pattern in patterns if not _WILD.search(pattern)}
+    wild = [translate(pattern) for pattern in patterns if _WILD.search(pattern)]
+    if not wild:
+        return names.__contains__
+    glob = re.compile("|".join(wild)).match
+    return lambda name: name in names or glob(name) is not None
 
 
 def _named(corpus: Corpus, rule: Rule) -> Bits:
@@ -85,19 +94,19 @@ def _named(corpus: Corpus, rule: Rule) -> Bits:
     for part in corpus.manifest.parts:
         rows = slice(part.base, part.base + part.rows)
         if rule.sources:
-            taken[rows] |= _by_document(corpus, part, "source", globs(rule.sources))
+            taken[rows] |= _by_document(corpus, part, "source", any_of(rule.sources))
         if rule.documents:
-            taken[rows] |= _by_document(corpus, part, "document", globs(rule.documents))
+            taken[rows] |= _by_document(corpus, part, "document", any_of(rule.documents))
         if rule.passages:
             taken[rows] |= _passages(corpus, part, rule.passages)
     return taken
 
 
-def _by_document(corpus: Corpus, part: Part, column: str, wanted: Callable[[str], object]) -> Bits:
+def _by_document(corpus: Corpus, part: Part, column: str, wanted: Callable[[str], bool]) -> Bits:
     """(rows,) whose document has a wanted value in a column; each value is asked for once."""
     table = read_columns(corpus.folder / part.docs_file, [column, "chunks"])
     values = pc.dictionary_encode(table[column].combine_chunks())
-    good = np.array([bool(wanted(value)) for value in values.dictionary.to_pylist()], dtype=bool)
+    good = np.array([wanted(value) for value in values.dictionary.to_pylist()], dtype=bool)
     documents = good[values.indices.to_numpy()] if len(good) else np.zeros(0, dtype=bool)
     return np.repeat(documents, table["chunks"].to_numpy())
 

@@ -42,6 +42,13 @@ class ScoreTable:
     scorer: str  # its fingerprint
     parts: dict[str, tuple[str, FileRecord]] = field(default_factory=dict)
 
+    def options(self) -> str:
+        """What makes this very table again on the command line."""
+        words = [f"--scorer {self.spec}"]
+        words += [f"--as {self.name}"] if table_name(self.spec) != self.name else []
+        words += [f"--toxic-label {self.toxic_label}"] if self.toxic_label else []
+        return " ".join(words)
+
     def to_json(self) -> dict[str, Any]:
         parts = {name: [key, file.to_json()] for name, (key, file) in self.parts.items()}
         return {**vars(self), "parts": parts}
@@ -123,7 +130,10 @@ def score(
     kept_rows = sum(part.rows for part in chunks.parts if part.name in parts)
     progress.started("score", sum(part.rows for part, _ in waiting), "chunks")
     for part, key in waiting:
-        file = _score_part(layout, folder, part, embeddings, scorer, progress)
+        merged = np.zeros(part.rows, dtype=bool)
+        low, high = np.searchsorted(aliases.member, [part.base, part.base + part.rows])
+        merged[aliases.member[low:high] - part.base] = True
+        file = _score_part(layout, folder, part, merged, embeddings, scorer, progress)
         verified.trust(file)
         parts[part.name] = (key, file)
         replace(table, scorer=scorer.fingerprint, parts=dict(parts)).save(layout)
@@ -162,6 +172,7 @@ def _score_part(
     layout: Layout,
     folder: Path,
     part: Part,
+    merged: npt.NDArray[np.bool_],
     embeddings: EmbeddingManifest | None,
     scorer: Scorer,
     progress: Progress,
@@ -172,11 +183,10 @@ def _score_part(
         found = scorer.score(batch)
         if not ((found >= 0) & (found <= 1)).all():
             raise RetroError(f"{scorer.name} gave a score that is not between 0 and 1")
-        if batch.vectors is not None:  # a merged row has no vector; the row it stands for does
-            found = np.where(batch.vectors.any(axis=1), found, np.nan)
         scores[done : done + len(found)] = found
         done += len(found)
         progress.advanced("score", len(found))
+    scores[merged] = np.nan  # the row that stands for it has the vector, and the score
     return write_scores(folder, part.name, scores)
 
 
@@ -223,21 +233,30 @@ def scores_of(layout: Layout, manifest: ChunkManifest, aliases: Aliases, name: s
     for part in manifest.parts:
         have = table.parts.get(part.name)
         if have is not None:
-            found = np.fromfile(layout.attributes / name / have[1].name, dtype="<f4")
-            if len(found) != part.rows:
-                raise IntegrityError(
-                    f"{have[1].name} holds {len(found)} scores for {part.rows} chunks",
-                    "run retro filter score again",
-                )
-            scores[part.base : part.base + part.rows] = found
+            scores[part.base : part.base + part.rows] = _read(layout, table, have[1], part.rows)
     scores[aliases.member] = scores[aliases.canonical]
     missing = int((own_live(manifest) & np.isnan(scores)).sum())
     if missing:
         raise NotBuiltYet(
             f"{missing:,} chunks have no '{name}' score yet",
-            f"run: retro filter score {layout.root} --scorer {table.spec}",
+            f"run: retro filter score {layout.root} {table.options()}",
         )
     return scores
+
+
+def _read(layout: Layout, table: ScoreTable, file: FileRecord, rows: int) -> Floats:
+    try:
+        found: Floats = np.fromfile(layout.attributes / table.name / file.name, dtype="<f4")
+    except OSError as error:
+        found, why = np.empty(0, np.float32), f"cannot be read ({error.strerror})"
+    else:
+        why = f"holds {len(found)} scores for {rows} chunks"
+    if len(found) != rows:
+        raise IntegrityError(
+            f"{table.name}/{file.name} {why}",
+            f"run: retro filter score {layout.root} {table.options()}",
+        )
+    return found
 
 
 def scores_version(layout: Layout, name: str) -> str:
@@ -263,8 +282,7 @@ def follow_scores(
         have = table.parts.get(part.name)
         if have is None:
             continue
-        found = np.fromfile(layout.attributes / table.name / have[1].name, dtype="<f4")
-        scores[part.base : part.base + part.rows] = found
+        scores[part.base : part.base + part.rows] = _read(layout, table, have[1], part.rows)
         chunk_file = part.written.files[0].sha256
         reads_vectors[part.base] = have[0] != fingerprint([chunk_file, "", table.scorer])
     scores[aliases.member] = scores[aliases.canonical]

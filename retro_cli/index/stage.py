@@ -11,8 +11,15 @@ from pathlib import Path
 
 from retro_cli.errors import IntegrityError
 from retro_cli.events import SILENT, Progress
+from retro_cli.filters.ledger import load_ledger, require_rules
 from retro_cli.index.build import JOURNAL, Build, IndexReport
-from retro_cli.index.generation import Generation, chunk_snapshot, current_generation
+from retro_cli.index.generation import (
+    Generation,
+    chunk_snapshot,
+    current_generation,
+    excluded_rows,
+    load_bitmap,
+)
 from retro_cli.index.state import IndexJob, State, as_before, plan_for, read_state, why_retrain
 from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import FileRecord, Verified
@@ -30,12 +37,14 @@ def index(job: IndexJob, progress: Progress = SILENT) -> IndexReport:
     previous, damage = _previous(folder)
     job = as_before(job, previous)
     plan = plan_for(job, state, previous)
+    if previous is not None:
+        require_rules(load_ledger(job.layout), previous.filtered.rules, previous.number)
     reason = damage or why_retrain(previous, state, plan, job)
     snapshot = chunk_snapshot(folder, state.chunks)
     verified = Verified(folder)
     if previous is not None and not reason:
         reason = _damage(previous, verified)
-    if previous is not None and not reason and _is_current(previous, snapshot, state, job):
+    if previous is not None and not reason and _is_current(folder, previous, snapshot, state, job):
         verified.save({file.name for file in previous.files()})
         Journal(folder / JOURNAL).discard()
         return IndexReport(previous, True, 0, 0, 0, False, "", None)
@@ -50,12 +59,24 @@ def _previous(folder: Path) -> tuple[Generation | None, str]:
         return None, error.message
 
 
-def _is_current(previous: Generation, snapshot: FileRecord, state: State, job: IndexJob) -> bool:
+def _is_current(
+    folder: Path, previous: Generation, snapshot: FileRecord, state: State, job: IndexJob
+) -> bool:
     return (
         previous.chunks == snapshot
         and previous.quality.target == job.recall
         and previous.filtered.key == state.excluded.key
+        and _masks_hold(folder, previous, state)
     )
+
+
+def _masks_hold(folder: Path, previous: Generation, state: State) -> bool:
+    """Whether the masks on the disk are those that the chunks and rules call for."""
+    total = len(state.live)
+    indexed = load_bitmap(folder, previous.indexed, total)
+    dead = load_bitmap(folder, previous.dead, total)
+    excluded = excluded_rows(folder, previous, total)
+    return bool((dead == (indexed & ~state.live)).all() and (excluded == state.excluded.rows).all())
 
 
 def _damage(previous: Generation, verified: Verified) -> str:

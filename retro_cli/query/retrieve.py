@@ -195,6 +195,9 @@ class Retriever:
     ) -> Answer:
         found = [(int(i), float(s)) for i, s in zip(ids, scores, strict=True) if i >= 0]
         shown = [self._living(chunk_id, selection) for chunk_id, _ in found]
+        if not all(shown):  # a mask is wrong (retro filter verify says so): show nothing of it
+            found = [pair for pair, members in zip(found, shown, strict=True) if members]
+            shown = [members for members in shown if members]
         chunks = self.rows.get([members[0] for members in shown])
         picked = list(range(len(found)))
         if level == "doc":

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from retro_cli.errors import DiskFull, IntegrityError
+from retro_cli.errors import DiskFull, IntegrityError, UsageError
 
 TEMPORARY = ".tmp"
 STAGING = ".staging"  # whole, but not yet named by its content
@@ -52,6 +52,17 @@ def replacing(path: Path) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def check_output(path: Path) -> None:
+    """Make the folder of a file that the user wants written. Raises UsageError if that, or the
+    file, cannot be."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", "name a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}", "name another file") from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from retro_cli.errors import IntegrityError
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.exclusion import exclusion_key
-from retro_cli.filters.ledger import load_ledger
+from retro_cli.filters.ledger import load_ledger, require_rules
 from retro_cli.index.build import Build, IndexReport
 from retro_cli.index.generation import Generation, current_generation, generation_chunks
 from retro_cli.index.state import IndexJob, State, state_of
@@ -44,7 +44,9 @@ def remake(
 
     Raises IntegrityError if a file of ``base`` is damaged.
     """
-    state = state_of(layout, base, generation_chunks(layout.index, base), load_ledger(layout))
+    ledger = load_ledger(layout)
+    require_rules(ledger, base.filtered.rules, base.number)
+    state = state_of(layout, base, generation_chunks(layout.index, base), ledger)
     report = extend(layout, base, state, base.chunks, cause, progress=progress)
     sweep_unreferenced(layout)
     return report.generation

@@ -19,18 +19,18 @@ from retro_cli.chunks.rows import Chunk, ChunkRows
 from retro_cli.errors import UsageError
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.exclusion import Exclusion, corpus_of, exclude
-from retro_cli.filters.ledger import Ledger, load_ledger
+from retro_cli.filters.ledger import Ledger, load_ledger, require_rules
 from retro_cli.filters.match import (
     Corpus,
+    any_of,
     compiled,
     document_of,
-    globs,
     rule_rows,
     source_names,
     source_of,
 )
 from retro_cli.filters.rules import Passage, Rule
-from retro_cli.index.generation import Generation
+from retro_cli.index.generation import Generation, current_generation
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
@@ -130,7 +130,7 @@ class Filtering:
 
     def _known(self, wanted: Sequence[str], names: Sequence[str], what: str, where: str) -> None:
         for pattern in wanted:
-            matches = globs([pattern])
+            matches = any_of([pattern])
             if not any(matches(name) for name in names):
                 near = get_close_matches(pattern, names[:_NEAR_NAMES], n=3, cutoff=0.4)
                 hint = f"near: {', '.join(near)}" if near else f"{where} lists them"
@@ -143,6 +143,9 @@ def open_filtering(layout: Layout) -> Filtering:
     manifest = require_manifest(layout.chunks)
     aliases = Aliases.load(layout.chunks, manifest.aliases)
     ledger = load_ledger(layout)
+    generation = current_generation(layout.index)
+    if generation is not None:
+        require_rules(ledger, generation.filtered.rules, generation.number)
     excluded = exclude(layout, manifest, aliases, ledger)
     return Filtering(layout, corpus_of(layout, manifest, aliases), ledger, excluded)
 

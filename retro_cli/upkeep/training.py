@@ -14,6 +14,7 @@ from retro_cli.errors import EncoderMismatch, InputNotFound, UnreadableInput
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.scorers.probe import Probe
 from retro_cli.filters.scorers.train import train_probe
+from retro_cli.store.atomic import check_output
 from retro_cli.store.layout import Layout
 
 _BATCH = 256
@@ -28,6 +29,7 @@ def train_from_csv(
     that made the database's vectors.
     """
     layout.require()
+    check_output(out)
     spec = require_manifest(layout.embeddings).encoder
     resolved = resolve(spec.name)
     if resolved.spec.fingerprint() != spec.fingerprint():
@@ -74,4 +76,6 @@ def _read(path: Path) -> tuple[list[str], list[int]]:
                 labels.append(int(row["label"]))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputNotFound(f"{path}: {error}", "give a CSV file in UTF-8") from error
+    if not texts:
+        raise UnreadableInput(f"{path} has no rows", "every row needs a text and a label")
     return texts, labels

@@ -1,0 +1,69 @@
+"""A scorer of one's own: trained from labelled texts on the database's encoder, then used."""
+
+from __future__ import annotations
+
+import pytest
+
+WHY = ("--reason", "rude")
+
+
+def labelled(path, count=60):
+    rows = [
+        f'"{"the storm storm" if n % 2 else "the light boat"} {n}",{n % 2}' for n in range(count)
+    ]
+    path.write_text("text,label\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def test_a_trained_scorer_scores_filters_and_goes_on_scoring(retro, db, archive, tmp_path):
+    labelled(tmp_path / "l.csv")
+    trained = retro("filter", "train-scorer", db, "l.csv", "--out", "mine.safetensors", "--json")
+    assert trained.code == 0, trained.err
+    assert trained.rows[0]["rows"] == 60
+    assert trained.rows[0]["auc"] > 0.9
+    spec = f"probe:{tmp_path / 'mine.safetensors'}"
+    scored = retro("filter", "score", db, "--scorer", spec, "--json").rows[0]
+    assert scored["scores"] == "probe-mine"
+    rows = retro("filter", "sources", db, "--scores", "probe-mine", "--json").rows
+    assert all(0 <= row["mean"] <= 1 for row in rows)
+    ask = ("filter", "add", db, "--min-toxicity", "0.8", "--scores", "probe-mine", *WHY)
+    added = retro(*ask)
+    assert added.code == 0, added.err
+    (archive / "new.txt").write_text("the storm storm storm")
+    assert retro("build", archive, "--db", db).code == 0
+    hits = retro("query", db, "the storm storm storm", "-k", 200, "--json").rows[0]["hits"]
+    assert not any(hit["source"].endswith("new.txt") for hit in hits)
+    assert retro("filter", "verify", db).code == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text,label\n", b"text\nthe boat\n", b"text,label\nthe boat,2\n", b"text,label\n,1\n",
+     b"text,label\nthe boat\n", b"text,label\nthe \xff boat,1\n", b"text,label\nthe boat,1\n",
+     b"text,label\n" + b"the boat,1\n" * 30, b"\x00\x00\x00", b"text,label\na,0\nb,1\n"],
+)  # fmt: skip
+def test_a_table_that_cannot_train_a_scorer_is_refused(retro, db, tmp_path, content):
+    (tmp_path / "l.csv").write_bytes(content)
+    refused = retro("filter", "train-scorer", db, "l.csv", "--out", "mine.safetensors")
+    assert (refused.code, "defect" in refused.err) == (2, False), refused.err
+    assert not (tmp_path / "mine.safetensors").exists()
+
+
+def test_a_missing_table_is_refused(retro, db):
+    refused = retro("filter", "train-scorer", db, "none.csv")
+    assert (refused.code, "none.csv" in refused.err) == (2, True)
+
+
+def test_a_database_without_vectors_cannot_train(retro, archive, static_encoder, tmp_path):
+    labelled(tmp_path / "l.csv")
+    assert retro("chunk", archive, "--db", "c.db", "--encoder", static_encoder).code == 0
+    refused = retro("filter", "train-scorer", "c.db", "l.csv")
+    assert (refused.code, "retro embed" in refused.err) == (2, True)
+
+
+def test_a_scorer_that_cannot_be_written_is_an_error_and_no_defect(retro, db, tmp_path):
+    labelled(tmp_path / "l.csv")
+    (tmp_path / "taken").mkdir()
+    for out in ("taken", "no/such/folder/mine.safetensors"):
+        refused = retro("filter", "train-scorer", db, "l.csv", "--out", out)
+        assert "defect" not in refused.err, refused.err
