@@ -18,13 +18,13 @@ from retro_cli.embeddings.manifest import load_manifest as load_embeddings
 from retro_cli.embeddings.stage import wanted_parts
 from retro_cli.filters.exclusion import exclusion_key
 from retro_cli.filters.ledger import load_ledger
+from retro_cli.index.bitmaps import load_bitmap
 from retro_cli.index.drift import drift
 from retro_cli.index.generation import (
     Generation,
     current_generation,
     excluded_rows,
     generation_chunks,
-    load_bitmap,
 )
 from retro_cli.store.layout import Layout
 

@@ -16,6 +16,7 @@ from retro_cli.cli import (
     export,
     filter,
     inspect,
+    look,
     planning,
     query,
     upkeep,
@@ -32,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
 
-for _module in (build, query, filter, upkeep, inspect, diff, planning, export, demo):
+for _module in (build, query, look, filter, upkeep, inspect, diff, planning, export, demo):
     _module.register(app)
 
 

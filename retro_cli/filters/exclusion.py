@@ -18,7 +18,7 @@ from retro_cli.config import fingerprint
 from retro_cli.filters.ledger import Ledger
 from retro_cli.filters.match import Corpus, rule_rows
 from retro_cli.filters.rules import Rule
-from retro_cli.filters.scores import scores_of, scores_version
+from retro_cli.filters.score_table import scores_of, scores_version
 from retro_cli.store.layout import Layout
 
 Bits = npt.NDArray[np.bool_]

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from retro_cli.chunks.manifest import ChunkManifest
 from retro_cli.embeddings.spec import EncoderSpec
 from retro_cli.errors import DatabaseTooNew, IntegrityError, NotBuiltYet
+from retro_cli.index.bitmaps import load_bitmap, save_blob
 from retro_cli.index.plan import IndexPlan
 from retro_cli.store.atomic import json_bytes, read_json, write_bytes, write_json
 from retro_cli.store.files import FileRecord
@@ -254,20 +255,6 @@ def numbered(folder: Path, generation: Generation) -> Generation:
     return replace(generation, number=last + 1)
 
 
-def save_bitmap(folder: Path, stem: str, bits: npt.NDArray[np.bool_]) -> FileRecord:
-    """Write one bit a row, little-endian within a byte, named by content."""
-    return save_blob(folder, stem, "bitmap", np.packbits(bits, bitorder="little").tobytes())
-
-
-def save_blob(folder: Path, stem: str, suffix: str, data: bytes) -> FileRecord:
-    staging = folder / f"{stem}.staging"
-    write_bytes(staging, data)
-    record = FileRecord.of(staging)
-    name = f"{stem}-{record.sha256[:8]}.{suffix}"
-    staging.rename(folder / name)
-    return FileRecord(name, record.bytes, record.sha256)
-
-
 def generation_chunks(folder: Path, generation: Generation) -> ChunkManifest:
     """The chunk manifest that a generation was made from. Raises IntegrityError."""
     path = folder / generation.chunks.name
@@ -275,23 +262,6 @@ def generation_chunks(folder: Path, generation: Generation) -> ChunkManifest:
         return ChunkManifest.from_json(read_json(path))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{path} cannot be read ({error})", "run retro index") from error
-
-
-def read_bitmap(folder: Path, record: FileRecord) -> npt.NDArray[np.uint8]:
-    """The packed bits of a bitmap file. Raises IntegrityError."""
-    try:
-        return np.fromfile(folder / record.name, dtype=np.uint8)
-    except OSError as error:
-        raise IntegrityError(
-            f"{folder / record.name} cannot be read ({error})", "run retro index"
-        ) from error
-
-
-def load_bitmap(folder: Path, record: FileRecord, rows: int) -> npt.NDArray[np.bool_]:
-    """(rows,) bits; rows past the end of the file are False."""
-    packed = read_bitmap(folder, record)
-    bits = np.unpackbits(packed, bitorder="little")[:rows].astype(bool)
-    return np.pad(bits, (0, rows - len(bits)))
 
 
 def excluded_rows(folder: Path, generation: Generation, rows: int) -> npt.NDArray[np.bool_]:

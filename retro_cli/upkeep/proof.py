@@ -19,8 +19,9 @@ from retro_cli.events import SILENT, Progress
 from retro_cli.filters.copies import copies_of
 from retro_cli.filters.exclusion import exclude
 from retro_cli.filters.ledger import load_ledger
+from retro_cli.index.bitmaps import load_bitmap
 from retro_cli.index.exact import exact_search
-from retro_cli.index.generation import all_generations, load_bitmap
+from retro_cli.index.generation import all_generations
 from retro_cli.index.segments import load_index, stored_ids
 from retro_cli.query.retrieve import Retriever
 from retro_cli.store.layout import Layout

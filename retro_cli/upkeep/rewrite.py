@@ -20,7 +20,8 @@ from retro_cli.chunks.manifest import MANIFEST, ChunkManifest, require_manifest
 from retro_cli.embeddings.blank import follow
 from retro_cli.embeddings.manifest import require_manifest as require_embeddings
 from retro_cli.events import SILENT, Progress
-from retro_cli.filters.scores import follow_scores, tables
+from retro_cli.filters.score_table import tables
+from retro_cli.filters.scores import follow_scores
 from retro_cli.store.commit import commit_together
 from retro_cli.store.files import Verified
 from retro_cli.store.layout import Layout

@@ -10,9 +10,10 @@ from retro_cli.embeddings.manifest import load_manifest as load_embeddings
 from retro_cli.errors import UsageError
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.ledger import load_ledger
+from retro_cli.filters.score_table import ScoreTable, load_table, table_name
 from retro_cli.filters.scorers.contract import Scorer
 from retro_cli.filters.scorers.registry import load_scorer
-from retro_cli.filters.scores import ScoreReport, ScoreTable, load_table, score, table_name
+from retro_cli.filters.scores import ScoreReport, score
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock

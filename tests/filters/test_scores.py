@@ -17,7 +17,7 @@ from retro_cli.chunks.manifest import require_manifest
 from retro_cli.chunks.rows import ChunkRows
 from retro_cli.errors import IntegrityError, NotBuiltYet, RetroError, UsageError
 from retro_cli.filters import scores
-from retro_cli.filters.scores import (
+from retro_cli.filters.score_table import (
     ScoreTable,
     load_table,
     scores_of,

@@ -1,0 +1,143 @@
+"""retro filter score, train-scorer and sources: what is toxic, by the look of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retro_cli.cli import console, filter_page, options
+from retro_cli.cli.command import command
+from retro_cli.cli.run import timed
+
+Threshold = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="The score from which a chunk counts as toxic.")
+]
+Table = Annotated[str, typer.Option("--scores", help="The score table to read.")]
+
+
+def register(group: typer.Typer, panel: str) -> None:
+    command(
+        group, "score", ["retro filter score wiki.db", "retro filter score wiki.db --scorer words"],
+        panel,
+    )(score)  # fmt: skip
+    command(
+        group,
+        "train-scorer",
+        ["retro filter train-scorer wiki.db labelled.csv --out mine.safetensors"],
+        panel,
+    )(train_scorer)
+    command(
+        group,
+        "sources",
+        ["retro filter sources wiki.db", "retro filter sources wiki.db --html scores.html"],
+        panel,
+    )(sources)
+
+
+def score(
+    db: options.DatabaseArgument,
+    scorer: Annotated[
+        str,
+        typer.Option(
+            help="default, words, words:FILE, profanity, probe:FILE (see train-scorer) or "
+            "hf:FOLDER_OR_NAME."
+        ),
+    ] = "default",
+    name: Annotated[str, typer.Option("--as", help="What to call the table of scores.")] = "",
+    toxic_label: Annotated[
+        str, typer.Option(help="Of an hf: model, the label that means toxic.")
+    ] = "",
+    download: options.Download = False,
+) -> None:
+    """Give every chunk a toxicity score, once. Thresholds come later and score nothing again."""
+    from retro_cli.store.layout import Layout
+    from retro_cli.upkeep.scoring import score_database
+
+    report, seconds = timed(
+        lambda progress: score_database(
+            Layout(db),
+            scorer,
+            name=name,
+            toxic_label=toxic_label,
+            allow_download=download,
+            progress=progress,
+        )
+    )
+    if console.state.json:
+        value = {"scores": report.table.name, "scored": report.rows_scored}
+        console.record({**value, "kept": report.rows_kept, "seconds": round(seconds, 3)})
+        return
+    rate = report.rows_scored / max(seconds, 1e-6)
+    console.say(
+        f"score: {report.rows_scored:,} chunks in {console.duration(seconds)} ({rate:,.0f}/s), "
+        f"{report.rows_kept:,} were scored before; the table is called {report.table.name}"
+    )
+
+
+def train_scorer(
+    db: options.DatabaseArgument,
+    labelled: Annotated[
+        Path, typer.Argument(metavar="CSV", help="Columns text and label (0 harmless, 1 toxic).")
+    ],
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("scorer.safetensors"),
+) -> None:
+    """Train a scorer of your own on the database's frozen encoder: a probe, in seconds."""
+    from retro_cli.store.layout import Layout
+    from retro_cli.upkeep.training import train_from_csv
+
+    (probe, rows), seconds = timed(
+        lambda progress: train_from_csv(Layout(db), labelled, out, progress)
+    )
+    if console.state.json:
+        console.record({"scorer": str(out), "rows": rows, "auc": probe.about.auc})
+        return
+    console.say(
+        f"train-scorer: {rows:,} texts in {console.duration(seconds)}; ROC AUC "
+        f"{probe.about.auc:.3f} on a fifth that was held out"
+    )
+    console.line(f"retro filter score {db} --scorer probe:{out}")
+
+
+def sources(
+    db: options.DatabaseArgument,
+    scores: Table = "default",
+    threshold: Threshold = 0.5,
+    show_worst: Annotated[
+        bool, typer.Option("--show", help="Also show each source's worst chunk.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Sources in the table.")] = 40,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with the table and the histogram.")
+    ] = None,
+) -> None:
+    """What the scores say of each source, the worst first."""
+    from retro_cli.filters.sources import histogram, source_scores
+    from retro_cli.store.layout import Layout
+    from retro_cli.upkeep.filtering import open_filtering
+
+    look = open_filtering(Layout(db))
+    values = look.corpus.scores(scores)
+    found = source_scores(look.corpus, look.excluded.rows, values, threshold)
+    worst = {c.id: c for c in look.read([s.worst for s in found[:limit]] if show_worst else [])}
+    if html is not None:
+        filter_page.write(html, str(db), found, histogram(look.corpus, values), threshold)
+        console.say(f"wrote {html}")
+        if not console.state.json:
+            return
+    if console.state.json:
+        for entry in found:
+            console.record(
+                {
+                    **asdict(entry),
+                    **({"text": worst[entry.worst].text} if entry.worst in worst else {}),
+                }
+            )
+        return
+    filter_page.table(found[:limit], worst)
+    if len(found) > limit:
+        console.line(f"and {len(found) - limit:,} more sources")
+    console.line()
+    filter_page.bars(histogram(look.corpus, values), threshold)
