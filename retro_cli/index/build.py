@@ -52,12 +52,13 @@ class Build:
         verified: Verified,
         progress: Progress,
         cause: str = "",
-        retune: bool = True,
+        thorough: bool = True,
         max_dead: float | None = None,
     ) -> None:
-        """cause: for the history, if this is not an index run; retune: measure the recall again
-        if many rows came or went; max_dead: rewrite segments with a larger share of dead rows."""
-        self.cause, self.retune, self.max_dead = cause, retune, max_dead
+        """cause: for the history, if this is not an index run; thorough: merge segments, and
+        measure the recall again if many rows came or went; max_dead: rewrite segments with a
+        larger share of dead rows."""
+        self.cause, self.thorough, self.max_dead = cause, thorough, max_dead
         self.job, self.state, self.progress, self.verified = job, state, progress, verified
         self.folder = job.layout.index
         self.snapshot, self.reason = snapshot, reason
@@ -82,6 +83,7 @@ class Build:
         base, live = self.base, self.state.live
         template = base.template if base else self.work.template(live, self.plan, self.job.seed)
         indexed = self._bits_before("indexed")
+        died = int((indexed & ~live & ~self._bits_before("dead")).sum())
         segments = list(base.segments) if base else []
         compacted = 0
         if self.max_dead is not None:
@@ -89,8 +91,12 @@ class Build:
             segments, dropped, compacted = self.work.compacted(segments, gone, self.max_dead)
             indexed &= ~dropped
         new = np.flatnonzero(live & ~indexed)
-        segments, merged = self.work.merged([*segments, *self.work.added(template, new)])
+        segments += self.work.added(template, new)
         indexed[new] = True
+        merged = 0
+        if self.thorough:
+            segments, dropped, merged = self.work.merged(segments, indexed & ~live)
+            indexed &= ~dropped
         dead = indexed & ~live
         records = {
             "indexed": save_bitmap(self.folder, "indexed", indexed),
@@ -116,7 +122,7 @@ class Build:
             quality=measured.quality,
             seed=self.job.seed,
             filtered=self._filtered(),
-            cause=self.cause or _cause(len(new), int(dead.sum()), self.reason),
+            cause=self.cause or _cause(len(new), died, self.reason),
         )
         generation = numbered(self.folder, generation)
         self._commit(generation, measured.tuned)
@@ -124,7 +130,7 @@ class Build:
             generation,
             up_to_date=False,
             rows_added=len(new),
-            rows_died=int((dead & ~self._bits_before("dead")).sum()),
+            rows_died=died,
             segments_merged=merged,
             trained=not base,
             reason=self.reason,
@@ -133,7 +139,7 @@ class Build:
         )
 
     def _measured(self, segments: list[Segment], dead: Bits) -> Measured:
-        if self.base is not None and not self.retune:
+        if self.base is not None and not self.thorough:
             return as_measured(self.base)
         before = still_measured(self.base, self.job, self.state)
         return before or measure(
@@ -170,8 +176,8 @@ class Build:
         self.journal.discard()
 
 
-def _cause(added: int, dead: int, trained: str) -> str:
-    what = f"index: {added:,} rows added, {dead:,} masked"
+def _cause(added: int, died: int, trained: str) -> str:
+    what = f"index: {added:,} rows added, {died:,} gone"
     return f"{what}, trained ({trained})" if trained else what
 
 

@@ -21,6 +21,7 @@ from retro_cli.index.exact import faiss_threads
 from retro_cli.index.vectors import BLOCK_ROWS, Floats, Ids, Vectors, embedded
 
 MAX_OPEN = 8
+CHEAP_ROWS = 1 << 20
 DRIFT_SAMPLE = 4096
 
 
@@ -69,38 +70,43 @@ def build_segment(
     return info
 
 
-def merge_segments(paths: Sequence[Path], out: Path, vectors: Vectors | None = None) -> SegmentInfo:
-    """One segment of the same codes and ids as ``paths``, which share a template."""
+def merge_segments(
+    paths: Sequence[Path],
+    out: Path,
+    vectors: Vectors | None = None,
+    dead: npt.NDArray[np.uint8] | None = None,
+) -> SegmentInfo:
+    """One segment of the same codes and ids as ``paths``, which share a template, without the
+    dead rows. dead: one bit an id, packed little-endian; ids past its end live."""
     merged = load_index(paths[0])
     for path in paths[1:]:
         merged.merge_from(load_index(path), 0)
+    bits = np.ascontiguousarray(dead if dead is not None else [], dtype=np.uint8)
+    if bits.any():
+        merged.remove_ids(bitmap_selector(bits))
     return _write(merged, out, vectors)
 
 
 def drop_ids(
     path: Path, dead: npt.NDArray[np.uint8], out: Path, vectors: Vectors | None = None
 ) -> SegmentInfo:
-    """A copy of a segment without its dead rows, same codes.
-
-    dead: one bit an id, packed little-endian; ids past its end live.
-    """
-    index = load_index(path)
-    bits = np.ascontiguousarray(dead, dtype=np.uint8)
-    if len(bits):
-        selector = bitmap_selector(bits)
-        index.remove_ids(selector)
-    return _write(index, out, vectors)
+    """A copy of a segment without its dead rows, same codes."""
+    return merge_segments([path], out, vectors, dead)
 
 
 def merge_plan(sizes: Sequence[int], new: int = 0, max_open: int = MAX_OPEN) -> list[list[int]]:
     """Which segments to merge: groups of positions in ``sizes``, each to become one segment.
 
     sizes: rows of each segment; new: rows of one about to be added, at position len(sizes).
-    A segment is rewritten once the smaller ones hold twice as much as it does, so each row is
-    rewritten a logarithmic number of times and a small update never rewrites a large segment;
-    beyond ``max_open`` segments the smallest are merged regardless.
+    Up to ``CHEAP_ROWS`` in all become one segment at every update: rewriting that many codes takes
+    a second, and every further segment costs each query. Of more, a segment is rewritten once the
+    smaller ones hold twice as much as it does, so each row is rewritten a logarithmic number of
+    times and a small update never rewrites a large segment; beyond ``max_open`` segments the
+    smallest are merged regardless.
     """
     counts = [*sizes, *([new] if new else [])]
+    if len(counts) > 1 and sum(counts) <= CHEAP_ROWS:
+        return [list(range(len(counts)))]
     order = sorted(range(len(counts)), key=lambda position: (counts[position], position))
     take, smaller = 0, 0
     for rank, position in enumerate(order):

@@ -75,20 +75,30 @@ class SegmentWork:
             segments.append(self._made("segment", fingerprint([self.identity, start]), build))
         return segments
 
-    def merged(self, segments: Sequence[Segment]) -> tuple[list[Segment], int]:
-        """The segments with small ones merged, and how many of them were."""
+    def merged(self, segments: Sequence[Segment], dead: Bits) -> tuple[list[Segment], Bits, int]:
+        """The segments with small ones merged, without the dead rows of those.
+
+        Returns also these rows (by id), and how many segments were merged.
+        """
         gone: set[int] = set()
+        dropped = np.zeros(len(dead), dtype=bool)
+        packed = np.packbits(dead, bitorder="little")
         merged: list[Segment] = []
         for group in merge_plan([segment.rows for segment in segments]):
             names = [segments[index].file.name for index in group]
+            paths = [self.folder / name for name in names]
+            for path in paths:
+                ids = stored_ids(load_index(path))
+                dropped[ids[dead[ids]]] = True
 
-            def merge(out: Path, names: list[str] = names) -> SegmentInfo:
-                return merge_segments([self.folder / name for name in names], out, self.vectors)
+            def merge(out: Path, paths: list[Path] = paths) -> SegmentInfo:
+                return merge_segments(paths, out, self.vectors, packed)
 
-            merged.append(self._made("segment", fingerprint(names), merge))
+            made = self._made("segment", fingerprint([*names, self.identity]), merge)
+            merged += [made] if made.rows else []
             gone.update(group)
         kept = [segment for index, segment in enumerate(segments) if index not in gone]
-        return [*kept, *merged], len(gone)
+        return [*kept, *merged], dropped, len(gone)
 
     def compacted(
         self, segments: Sequence[Segment], dead: Bits, max_dead: float

@@ -82,7 +82,7 @@ def extend(
         verified,
         progress,
         cause=cause,
-        retune=False,
+        thorough=False,
         max_dead=max_dead,
     )
     return build.execute()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from retro_cli.errors import IntegrityError
 from retro_cli.index.segments import (
+    CHEAP_ROWS,
     MAX_OPEN,
     build_segment,
     drop_ids,
@@ -150,19 +151,26 @@ def test_the_smallest_segments_are_merged_first(sizes):
 
 
 def test_a_small_update_does_not_rewrite_a_large_segment():
-    assert merge_plan([1_000_000], 10_000) == []
-    assert merge_plan([1_000_000, 10_000, 10_000], 10_000) == [[1, 2, 3]]
-    assert merge_plan([1_000_000, 400_000, 60_000, 10_000], 10_000) == []
+    assert merge_plan([10_000_000], 100_000) == []
+    assert merge_plan([10_000_000, 100_000, 100_000], 100_000) == [[1, 2, 3]]
+    assert merge_plan([10_000_000, 4_000_000, 600_000, 100_000], 100_000) == []
+
+
+def test_what_is_cheap_to_rewrite_is_one_segment():
+    assert merge_plan([100_000], 1_000) == [[0, 1]]
+    assert merge_plan([CHEAP_ROWS - 5, 4, 1]) == [[0, 1, 2]]
+    assert merge_plan([CHEAP_ROWS, 1]) == []
+    assert merge_plan([5]) == []
 
 
 def test_a_thousand_updates_stay_few_segments_and_rewrite_each_row_a_few_times():
-    sizes, written = [100_000], 0
+    sizes, written = [10_000_000], 0
     for _ in range(1000):
-        sizes.append(100)
+        sizes.append(10_000)
         for group in merge_plan(sizes):
             merged = sum(sizes[position] for position in group)
             written += merged
             sizes = [s for position, s in enumerate(sizes) if position not in group] + [merged]
         assert len(sizes) <= MAX_OPEN
-    assert sum(sizes) == 200_000
-    assert written < 10 * 100 * 1000
+    assert sum(sizes) == 20_000_000
+    assert written < 10 * 10_000 * 1000

@@ -161,7 +161,7 @@ def test_compaction_takes_replaced_documents_off_the_disk(retro, forum, tmp_path
     assert SECRET in decoded(forum, static_encoder)
     done = retro("compact", forum, "--keep-generations", 1, "--json").rows[0]
     assert done["rewritten"]["parts_gone"] == 1
-    assert done["segments"] == 1
+    assert done["segments"] == 0  # the update let go of the dead rows itself
     assert done["bytes_after"] < done["bytes_before"]
     assert SECRET not in decoded(forum, static_encoder)
     assert hits(retro, forum, "the island", k=99) == answers
