@@ -16,7 +16,8 @@ from context import arguments
 from measure import say
 
 NAMES = (
-    "rows", "chunk", "memory", "many", "rerun", "quality", "embed", "cold", "index", "scorers",
+    "rows", "chunk", "memory", "many", "rerun", "quality", "embed", "cold", "index", "update",
+    "filtering", "scorers",
 )  # fmt: skip
 
 

@@ -15,7 +15,10 @@ from results import FOLDER
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
-ORDER = ("cold", "rows", "chunk", "embed", "memory", "many", "index", "quality", "rerun", "scorers")
+ORDER = (
+    "cold", "rows", "chunk", "embed", "memory", "many", "index", "update", "filtering", "quality",
+    "rerun", "scorers",
+)  # fmt: skip
 
 
 def load(folder: Path) -> list[dict[str, Any]]:

@@ -84,6 +84,7 @@ class Searcher:
         self.exact_codes = all(holds_float16(ivf) for ivf in self._ivfs)
         self._centroids: Floats | None = None
         self._living = self._without_dead()
+        self._living_ids: Ids | None = None
 
     def close(self) -> None:
         """Let go of the mapped files. A closed searcher finds nothing."""
@@ -177,10 +178,19 @@ class Searcher:
         if not rows.survivors or not len(queries):
             nothing = np.full((len(queries), 0), -1, dtype=np.int64)
             return SearchResult(*rescore(self.vectors, queries, nothing, k), stats)
-        ids = self._scan(queries[:1], self.nlist, rows.survivors, rows)[0]
-        ids = ids[ids >= 0]
+        ids = self._survivors(queries[:1], rows)
         found, _ = nearest(queries, ids, self.vectors.gather(ids), k + SPARE)
         return SearchResult(*rescore(self.vectors, queries, found, k), stats)
+
+    def _survivors(self, query: Floats, rows: _Filter) -> Ids:
+        """The indexed rows that a filter leaves; those that are not dead are looked for once."""
+        if rows is self._living and self._living_ids is not None:
+            return self._living_ids
+        ids: Ids = self._scan(query, self.nlist, rows.survivors, rows)[0]
+        ids = ids[ids >= 0]
+        if rows is self._living:
+            self._living_ids = ids
+        return ids
 
     def _probe_lists(
         self, queries: Floats, k: int, rows: _Filter, nprobe: int, width: int, explain: bool
