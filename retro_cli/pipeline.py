@@ -27,6 +27,7 @@ from retro_cli.events import SILENT, Progress
 from retro_cli.index.stage import IndexJob, IndexReport
 from retro_cli.index.stage import index as index_stage
 from retro_cli.index.texts import span_queries
+from retro_cli.query.neighbours import NeighbourReport, NeighbourSettings, find_neighbours
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import SETTINGS_FILE, Layout
 from retro_cli.store.lock import writer_lock
@@ -141,6 +142,17 @@ def index(layout: Layout, job: IndexJob, *, progress: Progress = SILENT) -> Inde
         report = index_stage(job, progress)
         sweep_unreferenced(layout)
         return report
+
+
+def neighbours(
+    layout: Layout, name: str, settings: NeighbourSettings, progress: Progress = SILENT
+) -> NeighbourReport:
+    """Look up the neighbours of every chunk of a database, for training."""
+    load_settings(layout)
+    if not name or name != Path(name).name or name.startswith("."):
+        raise ConfigError(f"'{name}' is no name for a table", "name it without slashes")
+    with disk_errors(layout.root), writer_lock(layout.root, "neighbours"):
+        return find_neighbours(layout, name, settings, progress)
 
 
 def settings_for(layout: Layout, overrides: dict[str, Any], *, create: bool = True) -> Settings:

@@ -17,6 +17,7 @@ from retro_cli.cli import (
     filter,
     inspect,
     look,
+    neighbours,
     planning,
     query,
     upkeep,
@@ -33,7 +34,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
 )
 
-for _module in (build, query, look, filter, upkeep, inspect, diff, planning, export, demo):
+for _module in (
+    build,
+    neighbours,
+    query,
+    look,
+    filter,
+    upkeep,
+    inspect,
+    diff,
+    planning,
+    export,
+    demo,
+):
     _module.register(app)
 
 

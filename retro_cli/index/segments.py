@@ -22,6 +22,7 @@ from retro_cli.index.vectors import BLOCK_ROWS, Floats, Ids, Vectors, embedded
 
 MAX_OPEN = 8
 CHEAP_ROWS = 1 << 20
+FOLD = 0.1
 DRIFT_SAMPLE = 4096
 
 
@@ -94,20 +95,27 @@ def drop_ids(
     return merge_segments([path], out, vectors, dead)
 
 
-def merge_plan(sizes: Sequence[int], new: int = 0, max_open: int = MAX_OPEN) -> list[list[int]]:
+def merge_plan(
+    sizes: Sequence[int], new: int = 0, max_open: int = MAX_OPEN, dead: int = 0
+) -> list[list[int]]:
     """Which segments to merge: groups of positions in ``sizes``, each to become one segment.
 
-    sizes: rows of each segment; new: rows of one about to be added, at position len(sizes).
-    Up to ``CHEAP_ROWS`` in all become one segment at every update: rewriting that many codes takes
-    a second, and every further segment costs each query. Of more, a segment is rewritten once the
+    sizes: rows of each segment; new: rows of one about to be added, at position len(sizes); dead:
+    how many of all these rows are dead. Every further segment costs each query, so up to
+    ``CHEAP_ROWS`` in all are a large segment and a small one, and one again as soon as the small
+    one or the dead are a tenth: rewriting so many codes takes a second, and in between the
+    generations that are kept share the large one. Of more rows, a segment is rewritten once the
     smaller ones hold twice as much as it does, so each row is rewritten a logarithmic number of
     times and a small update never rewrites a large segment; beyond ``max_open`` segments the
     smallest are merged regardless.
     """
     counts = [*sizes, *([new] if new else [])]
-    if len(counts) > 1 and sum(counts) <= CHEAP_ROWS:
-        return [list(range(len(counts)))]
     order = sorted(range(len(counts)), key=lambda position: (counts[position], position))
+    total = sum(counts)
+    if len(counts) > 1 < max_open and total <= CHEAP_ROWS:
+        if max(dead, total - max(counts)) >= FOLD * total:
+            return [sorted(order)]
+        return [sorted(order[:-1])] if len(order) > 2 else []
     take, smaller = 0, 0
     for rank, position in enumerate(order):
         if rank and 2 * counts[position] <= smaller:

@@ -84,7 +84,7 @@ class SegmentWork:
         dropped = np.zeros(len(dead), dtype=bool)
         packed = np.packbits(dead, bitorder="little")
         merged: list[Segment] = []
-        for group in merge_plan([segment.rows for segment in segments]):
+        for group in merge_plan([segment.rows for segment in segments], dead=int(dead.sum())):
             names = [segments[index].file.name for index in group]
             paths = [self.folder / name for name in names]
             for path in paths:

@@ -174,6 +174,13 @@ class Retriever:
         """
         return self._searcher.search(queries, k).ids
 
+    def nearest_scored(
+        self, queries: Floats, k: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """The same with their (q, k) cosines."""
+        found = self._searcher.search(queries, k)
+        return found.ids, found.scores
+
     def shown_rows(self, queries: Floats, k: int) -> list[int]:
         """Every row that answers to these queries would show, merged ones in their own name."""
         ids = np.unique(self.nearest(queries, k))

@@ -38,6 +38,10 @@ class Layout:
         return self.root / "attributes"
 
     @property
+    def neighbours(self) -> Path:
+        return self.root / "neighbours"
+
+    @property
     def filters(self) -> Path:
         return self.root / "filters"
 

@@ -23,6 +23,7 @@ from retro_cli.index.bitmaps import load_bitmap
 from retro_cli.index.exact import exact_search
 from retro_cli.index.generation import all_generations
 from retro_cli.index.segments import load_index, stored_ids
+from retro_cli.query.neighbours import NeighbourTable, table_names
 from retro_cli.query.retrieve import Retriever
 from retro_cli.store.layout import Layout
 
@@ -51,6 +52,7 @@ class Proof:
     queries_are: str = "their own texts"
     results: int = 0  # results looked at
     recall: float | None = None  # at 10, of the kept chunks against exact search over them
+    tables: int = 0  # neighbour tables looked at
     copies: int = 0  # kept chunks with the very text of a removed one
     copies_in: tuple[str, ...] = ()
     older: tuple[str, ...] = ()  # generations on the disk that still hold removed chunks
@@ -66,6 +68,8 @@ class Proof:
             f"structure: {self.stored:,} ids in the lists, {self.reachable:,} of them reachable, "
             f"{self.live:,} of them may be",
         ]
+        if self.tables:
+            found.append(f"neighbour tables: {self.tables}, none gives a removed chunk")
         if self.searched:
             found.append(
                 f"search: {self.searched:,} removed chunks asked for by {self.queries_are}, "
@@ -111,6 +115,7 @@ def prove(layout: Layout, sample: int = 200, seed: int = 0, progress: Progress =
         live = searchable(kept, aliases)
         proof.live = int(live.sum())
         _check_structure(retriever, live, kept, proof)
+        _check_tables(retriever, kept, proof)
         picked = _sample(removed, sample, seed)
         if len(picked):
             queries = _queries(retriever, picked, proof)
@@ -139,6 +144,18 @@ def _check_structure(retriever: Retriever, live: Bits, kept: Bits, proof: Proof)
         proof.leak(f"chunk {row} can be reached in generation {generation.number}")
     for row in np.flatnonzero(retriever.own & ~kept).tolist():
         proof.leak(f"chunk {row} may be shown in generation {generation.number}")
+
+
+def _check_tables(retriever: Retriever, kept: Bits, proof: Proof) -> None:
+    """No neighbour table, as it is read, gives a removed chunk."""
+    for name in table_names(retriever.layout):
+        table = NeighbourTable(retriever.layout, name, retriever.own)
+        proof.tables += 1
+        for part in table.manifest.parts:
+            chunks, neighbours = table.read(part)
+            given = np.unique(np.append(chunks, neighbours[neighbours >= 0]))
+            for row in given[~kept[given]].tolist():
+                proof.leak(f"chunk {row} is in the neighbour table {name}")
 
 
 def _sample(rows: Bits, count: int, seed: int) -> npt.NDArray[np.int64]:

@@ -156,11 +156,14 @@ def test_a_small_update_does_not_rewrite_a_large_segment():
     assert merge_plan([10_000_000, 4_000_000, 600_000, 100_000], 100_000) == []
 
 
-def test_what_is_cheap_to_rewrite_is_one_segment():
-    assert merge_plan([100_000], 1_000) == [[0, 1]]
-    assert merge_plan([CHEAP_ROWS - 5, 4, 1]) == [[0, 1, 2]]
-    assert merge_plan([CHEAP_ROWS, 1]) == []
-    assert merge_plan([5]) == []
+def test_what_is_cheap_to_rewrite_is_a_large_segment_and_a_small_one_at_most():
+    assert merge_plan([100_000], 1_000) == []
+    assert merge_plan([100_000, 1_000], 1_000) == [[1, 2]]
+    assert merge_plan([100_000, 9_000], 3_000) == [[0, 1, 2]]
+    assert merge_plan([100_000], 1_000, dead=20_000) == [[0, 1]]
+    assert merge_plan([1_000, 100_000, 1_000]) == [[0, 2]]
+    assert merge_plan([CHEAP_ROWS, 1, 1], dead=10**6) == []
+    assert merge_plan([5], dead=5) == []
 
 
 def test_a_thousand_updates_stay_few_segments_and_rewrite_each_row_a_few_times():

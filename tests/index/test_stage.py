@@ -49,7 +49,7 @@ def library(tmp_path, static_encoder):
     return Library(tmp_path, static_encoder)
 
 
-def test_an_update_adds_what_is_new_and_lets_go_of_what_died(library):
+def test_an_update_adds_a_segment_and_masks_what_died(library):
     library.update(posts(30))
     report = library.update(posts(32, p3="a new storm"))
     assert (report.rows_added, report.rows_died, report.trained) == (3, 1, False)
@@ -58,10 +58,20 @@ def test_an_update_adds_what_is_new_and_lets_go_of_what_died(library):
     folder = library.layout.index
     indexed = load_bitmap(folder, generation.indexed, 100)
     dead = load_bitmap(folder, generation.dead, 100)
-    assert np.flatnonzero(~indexed[:33]).tolist() == [3]
-    assert not dead.any()
-    assert sum(segment.rows for segment in generation.segments) == 32
+    assert indexed.sum() == 33
+    assert np.flatnonzero(dead).tolist() == [3]
     assert library.documents() == {f"p{n}" for n in range(32)}
+
+
+def test_once_a_tenth_is_new_or_dead_there_is_one_segment_without_dead_rows(library):
+    library.update(posts(30))
+    report = library.update(posts(36, p3="a new storm"))
+    generation = report.generation
+    assert (report.rows_added, report.rows_died, report.segments_merged) == (7, 1, 2)
+    indexed = load_bitmap(library.layout.index, generation.indexed, 100)
+    assert np.flatnonzero(~indexed[:37]).tolist() == [3]
+    assert not load_bitmap(library.layout.index, generation.dead, 100).any()
+    assert [segment.rows for segment in generation.segments] == [36]
 
 
 def test_many_small_updates_leave_few_segments_and_lose_nothing(library):
