@@ -137,7 +137,7 @@ def _embeddings(layout: Layout, chunks: ChunkManifest | None) -> Stage:
         if (part := embeddings.parts.get(want.part.name)) and part.fingerprint == want.fingerprint
     ]
     facts = {
-        "vectors": sum(want.part.rows - len(want.skipped) for want in have),
+        "vectors": sum(embeddings.parts[want.part.name].embedded for want in have),
         "encoder": embeddings.encoder.name,
         "dimensions": embeddings.encoder.dim,
         "precision": embeddings.precision,

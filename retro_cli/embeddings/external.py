@@ -82,7 +82,7 @@ def _load(path: Path, ids: npt.NDArray[np.int64]) -> Any:
             raise UnreadableInput(
                 f"{path} has shape {matrix.shape} of {matrix.dtype}, but there are {len(ids):,} "
                 "chunks to embed",
-                "retro export writes them in the order that --from expects",
+                "retro export --with-filtered writes them in the order that --from expects",
             )
         return matrix
     try:

@@ -7,7 +7,9 @@ MinHash would only tell how alike two whole chunks are.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ import pyarrow.compute as pc
 from retro_cli.chunks.blank import NO_HASH
 from retro_cli.chunks.manifest import ChunkManifest, Part
 from retro_cli.chunks.rows import read_blocks
+from retro_cli.store.atomic import write_bytes
+from retro_cli.store.layout import Layout
 from retro_cli.store.tables import read_columns
 
 Bits = npt.NDArray[np.bool_]
@@ -29,51 +33,84 @@ SHARE = 0.8  # of a chunk's shingles that make it a near copy
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
-def copies_of(folder: Path, manifest: ChunkManifest, rows: Bits, how: str) -> Bits:
-    """(next_id,) the rows with the text of any of ``rows``; with "near" also nearly the same."""
-    found = _exact(folder, manifest, rows)
-    return found | _near(folder, manifest, rows) if how == "near" else found
+@dataclass(frozen=True)
+class Originals:
+    """What copies are copies of: sorted digests of texts (S16), and sorted shingles."""
+
+    texts: npt.NDArray[np.bytes_]
+    shingles: Hashes
+
+    @classmethod
+    def none(cls) -> Originals:
+        return cls(np.empty(0, "S16"), np.empty(0, np.uint64))
+
+    def __or__(self, other: Originals) -> Originals:
+        return Originals(
+            np.union1d(self.texts, other.texts), np.union1d(self.shingles, other.shingles)
+        )
 
 
-def _exact(folder: Path, manifest: ChunkManifest, rows: Bits) -> Bits:
-    hashes = []
+def remembered(layout: Layout, rule: int) -> Originals:
+    """The originals of a rule whose text has left the disk since."""
+    path = _memory(layout, rule)
+    if not path.is_file():
+        return Originals.none()
+    with np.load(path, allow_pickle=False) as found:
+        return Originals(found["texts"], found["shingles"])
+
+
+def remember(layout: Layout, rule: int, originals: Originals) -> None:
+    """Keep digests of a rule's originals: their copies stay out when their text is gone."""
+    buffer = io.BytesIO()
+    known = remembered(layout, rule) | originals
+    np.savez(buffer, texts=known.texts, shingles=known.shingles)
+    write_bytes(_memory(layout, rule), buffer.getvalue())
+
+
+def _memory(layout: Layout, rule: int) -> Path:
+    return layout.filters / f"originals-{rule:06d}.npz"
+
+
+def originals_of(folder: Path, manifest: ChunkManifest, rows: Bits, how: str) -> Originals:
+    """The digests of some rows' texts, and with "near" their shingles too."""
+    texts, pieces = [np.empty(0, "S16")], [np.empty(0, np.uint64)]
+    width = np.dtype(f"<u{manifest.token_bytes}")
     for part in manifest.parts:
         mine = rows[part.base : part.base + part.rows]
-        if mine.any():
-            table = read_columns(folder / part.chunks_file, ["hash"])["hash"].combine_chunks()
-            hashes.append(table.filter(pa.array(mine)))
-    found = np.zeros(len(rows), dtype=bool)
-    if hashes:
-        wanted = pa.concat_arrays(hashes)
-        wanted = wanted.filter(pc.not_equal(wanted, pa.scalar(NO_HASH, wanted.type)))
-        for part in manifest.parts:
+        if not mine.any():
+            continue
+        table = read_columns(folder / part.chunks_file, ["hash"])["hash"].combine_chunks()
+        table = table.filter(pa.array(mine))
+        table = table.filter(pc.not_equal(table, pa.scalar(NO_HASH, table.type)))
+        texts.append(np.array(table.to_pylist(), "S16"))
+        if how == "near":
+            for start, tokens, documents in _tokens(folder, part, width):
+                pieces.append(_across(tokens, documents, mine[start : start + len(tokens)]))
+    return Originals(np.unique(np.concatenate(texts)), np.unique(np.concatenate(pieces)))
+
+
+def copies_of(folder: Path, manifest: ChunkManifest, originals: Originals, how: str) -> Bits:
+    """(next_id,) the rows with one of these texts; with "near" also nearly the same."""
+    found = np.zeros(manifest.next_id, dtype=bool)
+    wanted = pa.array([text.ljust(16, b"\0") for text in originals.texts], pa.binary(16))
+    for part in manifest.parts:
+        rows = slice(part.base, part.base + part.rows)
+        if len(wanted):
             column = read_columns(folder / part.chunks_file, ["hash"])["hash"]
-            same = pc.is_in(column, value_set=wanted).to_numpy()
-            found[part.base : part.base + part.rows] = same
+            found[rows] = pc.is_in(column, value_set=wanted).to_numpy()
+        if how == "near" and len(originals.shingles):
+            found[rows] |= _near(folder, part, manifest.token_bytes, originals.shingles)
     return found
 
 
-def _near(folder: Path, manifest: ChunkManifest, rows: Bits) -> Bits:
-    width = np.dtype(f"<u{manifest.token_bytes}")
-    pieces = [np.empty(0, np.uint64)]
-    for part in manifest.parts:
-        mine = rows[part.base : part.base + part.rows]
-        if mine.any():
-            for start, tokens, runs in _tokens(folder, part, width):
-                taken = mine[start : start + len(tokens)]
-                pieces.append(_across(tokens, runs, taken))
-    wanted = np.unique(np.concatenate(pieces))
-    found = np.zeros(len(rows), dtype=bool)
-    if not len(wanted):
-        return found
-    for part in manifest.parts:
-        for start, tokens, _ in _tokens(folder, part, width):
-            hashes, owner = shingles(tokens)
-            at = np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)
-            shared = np.bincount(owner, weights=wanted[at] == hashes, minlength=len(tokens))
-            all_of = np.bincount(owner, minlength=len(tokens))
-            copies = (all_of > 0) & (shared >= SHARE * all_of)
-            found[part.base + start : part.base + start + len(tokens)] = copies
+def _near(folder: Path, part: Part, token_bytes: int, wanted: Hashes) -> Bits:
+    found = np.zeros(part.rows, dtype=bool)
+    for start, tokens, _ in _tokens(folder, part, np.dtype(f"<u{token_bytes}")):
+        hashes, owner = shingles(tokens)
+        at = np.minimum(np.searchsorted(wanted, hashes), len(wanted) - 1)
+        shared = np.bincount(owner, weights=wanted[at] == hashes, minlength=len(tokens))
+        all_of = np.bincount(owner, minlength=len(tokens))
+        found[start : start + len(tokens)] = (all_of > 0) & (shared >= SHARE * all_of)
     return found
 
 

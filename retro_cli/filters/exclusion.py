@@ -15,6 +15,7 @@ from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live, searchable
 from retro_cli.chunks.manifest import ChunkManifest
 from retro_cli.config import fingerprint
+from retro_cli.filters.copies import remembered
 from retro_cli.filters.ledger import Ledger
 from retro_cli.filters.match import Corpus, rule_rows
 from retro_cli.filters.rules import Rule
@@ -55,7 +56,13 @@ def exclude(layout: Layout, manifest: ChunkManifest, aliases: Aliases, ledger: L
 
 
 def corpus_of(layout: Layout, manifest: ChunkManifest, aliases: Aliases) -> Corpus:
-    return Corpus(layout.chunks, manifest, aliases, partial(scores_of, layout, manifest, aliases))
+    return Corpus(
+        layout.chunks,
+        manifest,
+        aliases,
+        partial(scores_of, layout, manifest, aliases),
+        partial(remembered, layout),
+    )
 
 
 def covering(corpus: Corpus, rules: tuple[Rule, ...]) -> dict[int, Bits]:

@@ -23,7 +23,7 @@ from retro_cli.chunks.live import own_live
 from retro_cli.chunks.manifest import ChunkManifest, Part
 from retro_cli.chunks.where import parse_where
 from retro_cli.errors import UsageError
-from retro_cli.filters.copies import copies_of
+from retro_cli.filters.copies import Originals, copies_of, originals_of
 from retro_cli.filters.rules import Passage, Rule, Toxicity
 from retro_cli.store.tables import read_columns
 
@@ -36,13 +36,15 @@ _WILD = re.compile(r"[*?]")
 class Corpus:
     """The chunks that rules are matched against.
 
-    scores: by the name of a scorer, (next_id,) float32 in [0, 1], NaN where a row has none.
+    scores: by the name of a scorer, (next_id,) float32 in [0, 1], NaN where a row has none;
+    remembered: by a rule's number, originals of its copies that are not on the disk any more.
     """
 
     folder: Path
     manifest: ChunkManifest
     aliases: Aliases
     scores: Callable[[str], Floats]
+    remembered: Callable[[int], Originals] = lambda _: Originals.none()
 
     @cached_property
     def own(self) -> Bits:
@@ -55,12 +57,20 @@ def rule_rows(corpus: Corpus, rule: Rule) -> Bits:
     if rule.copies != "none":
         # Of replaced documents too, while their text is on the disk: a copy stays out when what
         # it copies is edited.
-        taken |= copies_of(corpus.folder, corpus.manifest, taken, rule.copies)
+        originals = rule_originals(corpus, rule, taken) | corpus.remembered(rule.number)
+        taken |= copies_of(corpus.folder, corpus.manifest, originals, rule.copies)
     if rule.only:
         taken = ~taken
     if rule.until is not None:
         taken[rule.until :] = False
     return taken
+
+
+def rule_originals(corpus: Corpus, rule: Rule, taken: Bits | None = None) -> Originals:
+    """What a rule's copies are copies of, as far as it is on the disk."""
+    if taken is None:
+        taken = _named(corpus, rule) & _conditions(corpus, rule)
+    return originals_of(corpus.folder, corpus.manifest, taken, rule.copies)
 
 
 def compiled(expression: str) -> str:
@@ -152,6 +162,8 @@ def _toxic(corpus: Corpus, toxicity: Toxicity) -> Bits:
     if toxicity.level == "chunk":
         return np.asarray(scores >= toxicity.threshold)
     groups, count = (document_of if toxicity.level == "document" else source_of)(corpus)
+    if not count:
+        return np.zeros(len(groups), dtype=bool)
     level = aggregate(scores, groups, count, corpus.own, mean=toxicity.level == "source")
     return np.asarray((level >= toxicity.threshold)[groups] & (groups >= 0))
 

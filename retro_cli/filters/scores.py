@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,16 +14,16 @@ from retro_cli.chunks.live import own_live, searchable
 from retro_cli.chunks.manifest import ChunkManifest, Part
 from retro_cli.chunks.rows import read_blocks
 from retro_cli.config import fingerprint
-from retro_cli.embeddings.manifest import EmbeddingManifest, require_manifest
 from retro_cli.errors import NotBuiltYet, RetroError
 from retro_cli.events import SILENT, Progress
-from retro_cli.filters.score_table import ScoreTable, load_table, read_scores, write_scores
+from retro_cli.filters.score_table import ScoreTable, load_table, read_scores, tables, write_scores
 from retro_cli.filters.scorers.contract import Batch, Scorer
 from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.layout import Layout
 
 Floats = npt.NDArray[np.float32]
+View = tuple[ChunkManifest, Aliases]
 
 
 @dataclass(frozen=True)
@@ -35,72 +35,90 @@ class ScoreReport:
 
 def score(
     layout: Layout,
-    chunks: ChunkManifest,
-    aliases: Aliases,
+    views: Sequence[View],
+    files: Mapping[str, str],
     scorer: Scorer,
     table: ScoreTable,
     progress: Progress = SILENT,
 ) -> ScoreReport:
     """Score every chunk part that has a row to return and no scores yet. The caller holds the
-    lock. ``table`` says what to call it; a part that is done stays done after a kill."""
+    lock. ``table`` says what to call it; a part that is done stays done after a kill.
+
+    views: what there is now, and what queries see; files: chunk part -> its vectors
+    """
     folder = layout.attributes / table.name
     folder.mkdir(parents=True, exist_ok=True)
     sweep_temporaries(folder)
-    embeddings = require_manifest(layout.embeddings) if scorer.needs_vectors else None
     before = load_table(layout, table.name)
     kept = before.parts if before and before.scorer == scorer.fingerprint else {}
     verified = Verified(folder)
-    live = searchable(own_live(chunks), aliases)
     parts: dict[str, tuple[str, FileRecord]] = {}
-    waiting: list[tuple[Part, str]] = []
-    for part in chunks.parts:
-        if not live[part.base : part.base + part.rows].any():
-            continue
-        key = _key(part, embeddings, scorer)
+    waiting: list[tuple[Part, str, Aliases]] = []
+    kept_rows = 0
+    for part, aliases in _wanted(views):
+        key = _key(part, _vectors_of(part, files) if scorer.needs_vectors else "", scorer)
         have = kept.get(part.name)
         if have and have[0] == key and not verified.problem(have[1]):
             parts[part.name] = have
+            kept_rows += part.rows
         else:
-            waiting.append((part, key))
-    kept_rows = sum(part.rows for part in chunks.parts if part.name in parts)
-    progress.started("score", sum(part.rows for part, _ in waiting), "chunks")
-    for part, key in waiting:
+            waiting.append((part, key, aliases))
+    progress.started("score", sum(part.rows for part, _, _ in waiting), "chunks")
+    for part, key, aliases in waiting:
         merged = np.zeros(part.rows, dtype=bool)
         low, high = np.searchsorted(aliases.member, [part.base, part.base + part.rows])
         merged[aliases.member[low:high] - part.base] = True
-        file = _score_part(layout, folder, part, merged, embeddings, scorer, progress)
+        file = _score_part(layout, folder, part, merged, files, scorer, progress)
         verified.trust(file)
         parts[part.name] = (key, file)
-        replace(table, scorer=scorer.fingerprint, parts=dict(parts)).save(layout)
+        replace(table, scorer=scorer.fingerprint, parts={**kept, **parts}).save(layout)
     progress.finished("score")
-    # An older generation may still show parts that have no row to return any more.
-    older = {
-        name: have
-        for name, have in kept.items()
-        if (layout.chunks / f"{name}.chunks.parquet").exists()
-    }
-    parts = {**older, **parts}
-    done = replace(table, scorer=scorer.fingerprint, parts=parts)
+    done = replace(table, scorer=scorer.fingerprint, parts={**kept, **parts})
     if done != before:
         done.save(layout)
-    names = {file.name for _, file in parts.values()}
-    verified.save(names)
-    for path in folder.glob("*.f4"):
-        if path.name not in names:
-            path.unlink()
-    return ScoreReport(done, sum(part.rows for part, _ in waiting), kept_rows)
+    verified.save({file.name for _, file in done.parts.values()})
+    tidy_scores(layout)
+    return ScoreReport(done, sum(part.rows for part, _, _ in waiting), kept_rows)
 
 
-def _key(part: Part, embeddings: EmbeddingManifest | None, scorer: Scorer) -> str:
-    vectors = ""
-    if embeddings is not None:
-        have = embeddings.parts.get(part.name)
-        if have is None:
-            raise NotBuiltYet(
-                "some chunks have no vectors yet, and this scorer reads them", "run retro embed"
-            )
-        vectors = have.file.sha256
-    return fingerprint([part.written.files[0].sha256, vectors, scorer.fingerprint])
+def tidy_scores(layout: Layout) -> None:
+    """Forget the scores of chunk parts that no kept generation names any more."""
+    for table in tables(layout):
+        parts = {
+            name: have
+            for name, have in table.parts.items()
+            if (layout.chunks / f"{name}.chunks.parquet").exists()
+        }
+        if parts != table.parts:
+            replace(table, parts=parts).save(layout)
+        names = {file.name for _, file in parts.values()}
+        for path in (layout.attributes / table.name).glob("*.f4"):
+            if path.name not in names:
+                path.unlink()
+
+
+def _wanted(views: Sequence[View]) -> Iterator[tuple[Part, Aliases]]:
+    """Each part that has a row to return in some view, once."""
+    seen: set[str] = set()
+    for chunks, aliases in views:
+        live = searchable(own_live(chunks), aliases)
+        for part in chunks.parts:
+            if part.name not in seen and live[part.base : part.base + part.rows].any():
+                seen.add(part.name)
+                yield part, aliases
+
+
+def _vectors_of(part: Part, files: Mapping[str, str]) -> str:
+    if part.name not in files:
+        raise NotBuiltYet(
+            "some chunks have no vectors yet, and this scorer reads them", "run retro embed"
+        )
+    return files[part.name]
+
+
+def _key(part: Part, vectors: str, scorer: Scorer | str) -> str:
+    mark = scorer if isinstance(scorer, str) else scorer.fingerprint
+    return fingerprint([part.written.files[0].sha256, vectors, mark])
 
 
 def _score_part(
@@ -108,13 +126,13 @@ def _score_part(
     folder: Path,
     part: Part,
     merged: npt.NDArray[np.bool_],
-    embeddings: EmbeddingManifest | None,
+    files: Mapping[str, str],
     scorer: Scorer,
     progress: Progress,
 ) -> FileRecord:
     scores = np.full(part.rows, np.nan, dtype=np.float32)
     done = 0
-    for batch in _batches(layout, part, embeddings, scorer):
+    for batch in _batches(layout, part, files, scorer):
         found = scorer.score(batch)
         if not ((found >= 0) & (found <= 1)).all():
             raise RetroError(f"{scorer.name} gave a score that is not between 0 and 1")
@@ -126,11 +144,11 @@ def _score_part(
 
 
 def _batches(
-    layout: Layout, part: Part, embeddings: EmbeddingManifest | None, scorer: Scorer
+    layout: Layout, part: Part, files: Mapping[str, str], scorer: Scorer
 ) -> Iterator[Batch]:
     vectors: npt.NDArray[np.float16] | None = None
-    if embeddings is not None:
-        path = layout.embeddings / embeddings.parts[part.name].file.name
+    if scorer.needs_vectors:
+        path = layout.embeddings / _vectors_of(part, files)
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     if vectors is not None and not scorer.needs_text:
         for start in range(0, part.rows, 1 << 15):
@@ -147,37 +165,33 @@ def _batches(
 def follow_scores(
     layout: Layout,
     table: ScoreTable,
-    old: ChunkManifest,
-    embeddings: EmbeddingManifest,
-    new: ChunkManifest,
-    vectors: EmbeddingManifest,
-    aliases: Aliases,
+    old: View,
+    old_files: Mapping[str, str],
+    new: View,
+    files: Mapping[str, str],
     own: npt.NDArray[np.bool_],
 ) -> ScoreTable:
     """A table after a rewrite of chunk parts (``old`` to ``new``): the same scores, none of rows
-    that were blanked. aliases: of ``old``; own: (next_id,) rows of ``new`` that are alive."""
-    scores = np.full(new.next_id, np.nan, dtype=np.float32)
-    reads_vectors: dict[int, bool] = {}
-    for part in old.parts:
+    that were blanked. old_files, files: chunk part -> vectors; own: (next_id,) rows of ``new``
+    that are alive."""
+    chunks, aliases = old
+    scores = np.full(new[0].next_id, np.nan, dtype=np.float32)
+    reads_vectors = False
+    for part in chunks.parts:
         have = table.parts.get(part.name)
         if have is None:
             continue
         scores[part.base : part.base + part.rows] = read_scores(layout, table, have[1], part.rows)
-        chunk_file = part.written.files[0].sha256
-        reads_vectors[part.base] = have[0] != fingerprint([chunk_file, "", table.scorer])
+        reads_vectors |= have[0] == _key(part, old_files.get(part.name, "?"), table.scorer)
     scores[aliases.member] = scores[aliases.canonical]
     scores[~own] = np.nan
-    parts: dict[str, tuple[str, FileRecord]] = {}
-    for part in new.parts:
-        if part.base not in reads_vectors:
-            continue
-        made = vectors.parts.get(part.name)
-        uses = reads_vectors[part.base] and made is not None
-        sha = made.file.sha256 if uses and made is not None else ""
-        key = fingerprint([part.written.files[0].sha256, sha, table.scorer])
-        have = table.parts.get(part.name)
-        if have is None or have[0] != key:
-            mine = scores[part.base : part.base + part.rows]
-            have = (key, write_scores(layout.attributes / table.name, part.name, mine))
-        parts[part.name] = have
+    parts = dict(table.parts)
+    for part, _ in _wanted([new]):
+        mine = scores[part.base : part.base + part.rows]
+        key = _key(part, files[part.name] if reads_vectors else "", table.scorer)
+        if table.parts.get(part.name, ("",))[0] != key and not np.isnan(mine).all():
+            parts[part.name] = (
+                key,
+                write_scores(layout.attributes / table.name, part.name, mine),
+            )
     return replace(table, parts=parts)

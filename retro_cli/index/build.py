@@ -67,12 +67,15 @@ class Build:
         self.plan = self.base.plan if self.base else plan
         self.journal = Journal(self.folder / JOURNAL)
         rules = state.excluded.key
+        before = [segment.file.name for segment in self.base.segments] if self.base else []
+        before += [self.base.template.name] if self.base else []
+        why = [reason, rules, before]
         self.work = SegmentWork(
             self.folder,
             state.vectors(),
             self.journal,
             verified,
-            fingerprint([state.files, snapshot.sha256, self.plan.factory, job.seed, reason, rules]),
+            fingerprint([state.files, snapshot.sha256, self.plan.factory, job.seed, *why]),
             job.threads,
             progress,
         )

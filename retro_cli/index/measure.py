@@ -45,7 +45,7 @@ def moved(measured: Quality, live: Bits) -> bool:
     """Whether more than a tenth of the rows came or went since the recall was measured."""
     came = int(live[measured.next_id :].sum())
     stayed = int(live.sum()) - came
-    return came + measured.rows - stayed > MOVED_BEFORE_TUNING * measured.rows
+    return came + abs(measured.rows - stayed) > MOVED_BEFORE_TUNING * measured.rows
 
 
 def measure(

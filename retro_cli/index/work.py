@@ -112,14 +112,13 @@ class SegmentWork:
         result = []
         rewritten = 0
         for segment in segments:
-            ids = stored_ids(load_index(self.folder / segment.file.name))
-            gone = ids[dead[ids]]
-            if not len(gone) or len(gone) <= max_dead * len(ids):
+            if not too_dead(self.folder, segment, dead, max_dead):
                 result.append(segment)
                 continue
-            dropped[gone] = True
+            ids = stored_ids(load_index(self.folder / segment.file.name))
+            dropped[ids[dead[ids]]] = True
             rewritten += 1
-            if len(gone) == len(ids):
+            if dead[ids].all():
                 continue
 
             def drop(out: Path, name: str = segment.file.name) -> SegmentInfo:
@@ -147,6 +146,14 @@ class SegmentWork:
         self.verified.trust(made.file)
         self.journal.append(key, made.to_json())
         return made
+
+
+def too_dead(folder: Path, segment: Segment, dead: Bits, max_dead: float) -> bool:
+    """Whether more than that share of a segment's rows is dead."""
+    if not dead.any():
+        return False
+    ids = stored_ids(load_index(folder / segment.file.name))
+    return bool(dead[ids].sum() > max_dead * len(ids))
 
 
 def _segment(file: FileRecord, info: SegmentInfo | None) -> Segment:

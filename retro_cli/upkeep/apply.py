@@ -5,7 +5,7 @@ from __future__ import annotations
 from retro_cli.errors import IntegrityError
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.exclusion import exclusion_key
-from retro_cli.filters.ledger import load_ledger, require_rules
+from retro_cli.filters.ledger import Ledger, load_ledger, require_rules
 from retro_cli.index.build import Build, IndexReport
 from retro_cli.index.generation import Generation, current_generation, generation_chunks
 from retro_cli.index.state import IndexJob, State, state_of
@@ -39,17 +39,31 @@ def remake(
     base: Generation,
     cause: str,
     progress: Progress = SILENT,
+    *,
+    ledger: Ledger | None = None,
 ) -> Generation:
     """A new generation of ``base``'s chunks and segments under the rules that hold now.
 
-    Raises IntegrityError if a file of ``base`` is damaged.
+    ledger: rules to bring in force instead, saved once nothing can go wrong any more. Raises
+    IntegrityError if a file of ``base`` is damaged.
     """
-    ledger = load_ledger(layout)
-    require_rules(ledger, base.filtered.rules, base.number)
-    state = state_of(layout, base, generation_chunks(layout.index, base), ledger)
+    rules = ledger or load_ledger(layout)
+    require_rules(rules, base.filtered.rules, base.number)
+    _sound(layout, base)
+    state = state_of(layout, base, generation_chunks(layout.index, base), rules)
+    if ledger is not None:
+        ledger.save(layout)
     report = extend(layout, base, state, base.chunks, cause, progress=progress)
     sweep_unreferenced(layout)
     return report.generation
+
+
+def _sound(layout: Layout, base: Generation) -> Verified:
+    verified = Verified(layout.index)
+    for record in base.files():
+        if problem := verified.problem(record):
+            raise IntegrityError(problem, "run retro index to make it again")
+    return verified
 
 
 def extend(
@@ -67,10 +81,7 @@ def extend(
     snapshot: the chunk manifest that ``state`` was read from; max_dead: rewrite segments with a
     larger share of dead rows. Raises IntegrityError if a file of ``base`` is damaged.
     """
-    verified = Verified(layout.index)
-    for record in base.files():
-        if problem := verified.problem(record):
-            raise IntegrityError(problem, "run retro index to make it again")
+    verified = _sound(layout, base)
     job = IndexJob(layout, base.quality.target, base.requested_factory, seed=base.seed)
     build = Build(
         job,

@@ -7,7 +7,7 @@ Queries go on: they keep the generation they opened, and the next ones open the 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,17 @@ from retro_cli.chunks.commit import QUARANTINE
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live
 from retro_cli.chunks.manifest import ChunkManifest, require_manifest
+from retro_cli.embeddings.manifest import made_by
 from retro_cli.errors import LockedError, NotBuiltYet, UsageError
 from retro_cli.events import SILENT, Progress
+from retro_cli.filters.copies import remember
 from retro_cli.filters.exclusion import corpus_of, exclude
 from retro_cli.filters.ledger import FILE as LEDGER
 from retro_cli.filters.ledger import load_ledger
-from retro_cli.filters.match import rule_rows
+from retro_cli.filters.match import rule_originals, rule_rows
 from retro_cli.filters.rules import ACTIVE, PURGED
+from retro_cli.filters.scores import tidy_scores
+from retro_cli.index.bitmaps import load_bitmap
 from retro_cli.index.generation import (
     Generation,
     all_generations,
@@ -31,11 +35,11 @@ from retro_cli.index.generation import (
     hold_generation,
 )
 from retro_cli.index.state import read_state
+from retro_cli.index.work import too_dead
 from retro_cli.store.atomic import disk_errors, replacing, sweep_temporaries
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
 from retro_cli.store.sweep import KEEP_GENERATIONS, sweep_unreferenced
-from retro_cli.store.tables import read_columns
 from retro_cli.upkeep.apply import extend
 from retro_cli.upkeep.rewrite import Rewritten, rewrite_without
 
@@ -87,17 +91,20 @@ def compact(
             )
         limit = 0.0 if purge else max_dead
         besides = {}
+        doomed = _over(manifest, dead, limit)
         if purge:
-            _clean_quarantine(layout, manifest, dead)
+            _clean_quarantine(layout)
+        _remember_originals(layout, manifest, doomed)
         if rules:
             ledger = load_ledger(layout).changed(set(rules), PURGED)
             besides[f"filters/{LEDGER}"] = ledger.to_json()
-        report = rewrite_without(
-            layout, _over(manifest, dead, limit), besides=besides, progress=progress
-        )
+        report = rewrite_without(layout, doomed, besides=besides, progress=progress)
         generation, segments = _new_generation(layout, base, limit, purge, progress)
+        if purge:
+            _forget_unfinished(layout)
         keep = 1 if purge else KEEP_GENERATIONS if keep_generations is None else keep_generations
         sweep_unreferenced(layout, keep)
+        tidy_scores(layout)
         left = all_generations(layout.index)
         if purge:
             _leave_nothing(layout, left, generation)
@@ -132,7 +139,12 @@ def _up_to_date(layout: Layout) -> Generation:
     """
     base, hold = hold_generation(layout.index)
     hold.close()
-    read_state(layout)  # raises unless every chunk has its vector
+    state = read_state(layout)  # raises unless every chunk has its vector
+    if made_by(base.encoder, base.precision) != state.made_by:
+        raise NotBuiltYet(
+            "the vectors come from another encoder than the index",
+            f"run: retro index {layout.root}",
+        )
     now = require_manifest(layout.chunks)
     then = generation_chunks(layout.index, base)
     if now.next_id != then.next_id or (own_live(now) & ~own_live(then)).any():
@@ -181,36 +193,47 @@ def _new_generation(
     state = read_state(layout)
     snapshot = chunk_snapshot(layout.index, state.chunks)
     cause = PURGE if purge else "compact"
+    same = snapshot == base.chunks and base.filtered.key == state.excluded.key
+    indexed = load_bitmap(layout.index, base.indexed, len(state.live))
+    dead = indexed & ~state.live
+    if same and not any(too_dead(layout.index, each, dead, limit) for each in base.segments):
+        return base, 0  # nothing to do: leave the history alone
     report = extend(layout, base, state, snapshot, cause, max_dead=limit, progress=progress)
-    made = report.generation
-    if replace(made, number=base.number, cause=base.cause) == base:
-        # Nothing was to be done: leave the history alone.
-        (layout.index / made.file_name).unlink()
-        base.save(layout.index)
-        return base, 0
-    return made, report.segments_compacted
+    return report.generation, report.segments_compacted
 
 
-def _clean_quarantine(layout: Layout, manifest: ChunkManifest, dead: Bits) -> None:
-    """Records that were set aside may quote what is purged: their excerpts go, file by file."""
+def _remember_originals(layout: Layout, manifest: ChunkManifest, doomed: Bits) -> None:
+    """Rules that take copies go on knowing what of, when its text has gone."""
+    rules = [rule for rule in load_ledger(layout).active if rule.copies != "none"]
+    if rules and doomed.any():
+        aliases = Aliases.load(layout.chunks, manifest.aliases)
+        corpus = corpus_of(layout, manifest, aliases)
+        for rule in rules:
+            remember(layout, rule.number, rule_originals(corpus, rule))
+
+
+def _clean_quarantine(layout: Layout) -> None:
+    """Records that were set aside may quote what is purged: their excerpts go."""
     path = layout.chunks / QUARANTINE
     if not path.exists():
         return
-    files: set[str] = set()
-    for part in manifest.parts:
-        if dead[part.base : part.base + part.rows].any():
-            table = read_columns(layout.chunks / part.docs_file, ["uri"])
-            files.update(table["uri"].to_pylist())
     with (
         replacing(path) as temporary,
         path.open(encoding="ascii") as lines,
         temporary.open("w", encoding="ascii") as out,
     ):
         for line in lines:
-            record = json.loads(line)
-            if record["uri"] in files:
-                record["excerpt"] = ""
+            record = {**json.loads(line), "excerpt": ""}
             out.write(json.dumps(record, sort_keys=True) + "\n")
+
+
+def _forget_unfinished(layout: Layout) -> None:
+    """What a killed run had finished may hold purged text: that run starts over."""
+    for folder in (layout.chunks, layout.embeddings, layout.index):
+        (folder / "journal.jsonl").unlink(missing_ok=True)
+    for leftover in layout.chunks.glob("part-*.rejected.jsonl"):
+        leftover.unlink()
+    (layout.root / ".stdin").unlink(missing_ok=True)
 
 
 def _leave_nothing(layout: Layout, left: list[str], generation: Generation) -> None:

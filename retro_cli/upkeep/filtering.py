@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retro_cli.chunks.dedup import Aliases
+from retro_cli.chunks.live import own_live
 from retro_cli.chunks.manifest import require_manifest
 from retro_cli.chunks.rows import Chunk, ChunkRows
 from retro_cli.errors import UsageError
@@ -30,7 +31,12 @@ from retro_cli.filters.match import (
     source_of,
 )
 from retro_cli.filters.rules import Passage, Rule
-from retro_cli.index.generation import Generation, current_generation
+from retro_cli.index.generation import (
+    Generation,
+    current_generation,
+    excluded_rows,
+    generation_chunks,
+)
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
@@ -166,13 +172,13 @@ def add_rule(
     """
     with disk_errors(layout.root), writer_lock(layout.root, "filter add"):
         filtering = open_filtering(layout)
-        filtering.check(rule)
         if once:
             rule = replace(rule, until=filtering.corpus.manifest.next_id)
         known = next((r for r in filtering.ledger.active if r.says == rule.says), None)
         if known is not None:  # the same again, perhaps because the first time was cut short
             generation = apply_rules(layout, _cause(known), progress)
             return known, filtering.reach(known), generation
+        filtering.check(rule)
         reach = filtering.reach(rule)
         if not yes:
             _refuse_extremes(reach)
@@ -186,15 +192,25 @@ def undo_rule(
     layout: Layout, number: int, *, lift: bool = False, progress: Progress = SILENT
 ) -> tuple[Rule, int, Generation | None]:
     """Undo a rule; returns it, how many chunks came back, and the generation in force."""
+    layout.require()
     with disk_errors(layout.root), writer_lock(layout.root, "filter undo"):
-        filtering = open_filtering(layout)
-        ledger = filtering.ledger.undone(number, lift=lift)
+        ledger = load_ledger(layout).undone(number, lift=lift)
+        before = current_generation(layout.index)
+        if before is not None:
+            require_rules(ledger, before.filtered.rules, before.number)
         ledger.save(layout)
         generation = apply_rules(layout, f"filter undo {number}", progress)
-        manifest, aliases = filtering.corpus.manifest, filtering.corpus.aliases
-        now = exclude(layout, manifest, aliases, ledger)
-        back = int((filtering.corpus.own & filtering.excluded.rows & ~now.rows).sum())
+        back = _came_back(layout, before, generation)
         return ledger.get(number), back, generation
+
+
+def _came_back(layout: Layout, before: Generation | None, after: Generation | None) -> int:
+    """Rows of living documents that rules kept out before, and do not now."""
+    if before is None or after is None:
+        return 0
+    own = own_live(generation_chunks(layout.index, after))
+    old = excluded_rows(layout.index, before, len(own))
+    return int((own & old & ~excluded_rows(layout.index, after, len(own))).sum())
 
 
 def _cause(rule: Rule) -> str:

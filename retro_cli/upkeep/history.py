@@ -67,10 +67,9 @@ def rollback(
     layout.require()
     with disk_errors(layout.root), writer_lock(layout.root, "rollback"):
         base = _kept(layout, number)
-        if with_filters:
-            load_ledger(layout).as_of(base.filtered.rules).save(layout)
+        rules = load_ledger(layout).as_of(base.filtered.rules) if with_filters else None
         what = f"rollback to {number}" + (" with its filters" if with_filters else "")
-        return remake(layout, base, what, progress)
+        return remake(layout, base, what, progress, ledger=rules)
 
 
 def _kept(layout: Layout, number: int) -> Generation:

@@ -16,7 +16,7 @@ from retro_cli.embeddings.encoder import load_encoder
 from retro_cli.embeddings.resolve import resolve
 from retro_cli.errors import RetroError
 from retro_cli.events import SILENT, Progress
-from retro_cli.filters.copies import copies_of
+from retro_cli.filters.copies import copies_of, originals_of
 from retro_cli.filters.exclusion import exclude
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.index.bitmaps import load_bitmap
@@ -227,7 +227,8 @@ def _measure(retriever: Retriever, removed: Floats, live: Bits, seed: int, proof
 def _count_copies(
     layout: Layout, retriever: Retriever, removed: Bits, kept: Bits, proof: Proof
 ) -> None:
-    same = copies_of(layout.chunks, retriever.manifest, removed, "exact") & kept
+    originals = originals_of(layout.chunks, retriever.manifest, removed, "exact")
+    same = copies_of(layout.chunks, retriever.manifest, originals, "exact") & kept
     proof.copies = int(same.sum())
     if proof.copies:
         some = np.flatnonzero(same)[:1000].tolist()

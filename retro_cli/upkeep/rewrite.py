@@ -74,7 +74,15 @@ def rewrite_without(
         f"embeddings/{MANIFEST}": vectors.to_json(),
     }
     for table in tables(layout):
-        followed = follow_scores(layout, table, manifest, embeddings, new, vectors, before, own)
+        followed = follow_scores(
+            layout,
+            table,
+            (manifest, before),
+            {name: part.file.name for name, part in embeddings.parts.items()},
+            (new, duplicates.aliases),
+            {name: part.file.name for name, part in vectors.parts.items()},
+            own,
+        )
         values[f"attributes/{table.name}/{MANIFEST}"] = followed.to_json()
     commit_together(layout.root, values)
     for folder, records in (

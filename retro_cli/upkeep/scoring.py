@@ -14,6 +14,7 @@ from retro_cli.filters.score_table import ScoreTable, load_table, table_name
 from retro_cli.filters.scorers.contract import Scorer
 from retro_cli.filters.scorers.registry import load_scorer
 from retro_cli.filters.scores import ScoreReport, score
+from retro_cli.index.generation import current_generation, generation_chunks
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
@@ -51,10 +52,19 @@ def refresh_scores(layout: Layout, progress: Progress = SILENT) -> list[ScoreRep
 def _score(
     layout: Layout, table: ScoreTable, allow_download: bool, progress: Progress
 ) -> ScoreReport:
-    chunks = require_manifest(layout.chunks)
-    aliases = Aliases.load(layout.chunks, chunks.aliases)
     scorer = scorer_for(layout, table.spec, table.toxic_label, allow_download)
-    return score(layout, chunks, aliases, scorer, table, progress)
+    now = require_manifest(layout.chunks)
+    views = [(now, Aliases.load(layout.chunks, now.aliases))]
+    files: dict[str, str] = {}
+    generation = current_generation(layout.index)
+    if generation is not None:  # queries may still see parts that have died since
+        then = generation_chunks(layout.index, generation)
+        views.append((then, Aliases.load(layout.chunks, then.aliases)))
+        files |= generation.vectors
+    embeddings = load_embeddings(layout.embeddings)
+    if embeddings is not None:
+        files |= {name: part.file.name for name, part in embeddings.parts.items()}
+    return score(layout, views, files, scorer, table, progress)
 
 
 def scorer_for(

@@ -18,7 +18,7 @@ from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.manifest import require_manifest
 from retro_cli.chunks.rows import ChunkRows
 from retro_cli.errors import UsageError
-from retro_cli.filters.copies import copies_of, shingles
+from retro_cli.filters.copies import copies_of, originals_of, shingles
 from retro_cli.filters.exclusion import corpus_of, covering, exclude, exclusion_key
 from retro_cli.filters.ledger import Ledger
 from retro_cli.filters.match import (
@@ -372,13 +372,15 @@ def test_copies_are_those_of_the_plain_account(world, picked):
         return bool(mine) and sum(run in runs for run in mine) >= 0.8 * len(mine)
 
     chunks = world.layout.chunks, world.corpus.manifest
-    assert (copies_of(*chunks, rows, "exact") == exact).all()
-    assert (copies_of(*chunks, rows, "near") == exact | world.bits(near)).all()
+    for how, expected in (("exact", exact), ("near", exact | world.bits(near))):
+        found = copies_of(*chunks, originals_of(*chunks, rows, how), how)
+        assert (found == expected).all()
 
 
 def test_copies_of_nothing_are_nothing(world):
     none = np.zeros(len(world.rows), dtype=bool)
-    assert not copies_of(world.layout.chunks, world.corpus.manifest, none, "near").any()
+    chunks = world.layout.chunks, world.corpus.manifest
+    assert not copies_of(*chunks, originals_of(*chunks, none, "near"), "near").any()
 
 
 def test_a_rule_takes_the_copies_that_other_sources_hold(world):

@@ -15,6 +15,7 @@ from retro_cli import pipeline
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.manifest import require_manifest
 from retro_cli.chunks.rows import ChunkRows
+from retro_cli.embeddings.manifest import load_manifest
 from retro_cli.errors import IntegrityError, NotBuiltYet, RetroError, UsageError
 from retro_cli.filters import scores
 from retro_cli.filters.score_table import (
@@ -77,7 +78,10 @@ class Library:
 
     def score(self, scorer, name="t"):
         table = ScoreTable(name, "words", "", "")
-        return scores.score(self.layout, *self.state, scorer, table)
+        embeddings = load_manifest(self.layout.embeddings)
+        made = embeddings.parts if embeddings else {}
+        files = {part: vectors.file.name for part, vectors in made.items()}
+        return scores.score(self.layout, [self.state], files, scorer, table)
 
     def read(self, name="t"):
         return scores_of(self.layout, *self.state, name)
