@@ -169,20 +169,16 @@ def _differing_parts(old: Living, new: Living) -> Iterator[tuple[Part, Bits, Bit
 
     A part that only one of the two has is wholly dead in the other.
     """
-    parts = {_identity(part): part for part in (*old.chunks.parts, *new.chunks.parts)}
-    before = {_identity(part) for part in old.chunks.parts}
-    after = {_identity(part) for part in new.chunks.parts}
+    # Ids are never used again. The older file of a part still names what was blanked since.
+    parts = {part.base: part for part in (*new.chunks.parts, *old.chunks.parts)}
+    before = {part.base for part in old.chunks.parts}
+    after = {part.base for part in new.chunks.parts}
     for identity, part in sorted(parts.items()):
         span, dead = slice(part.base, part.base + part.rows), np.zeros(part.rows, dtype=bool)
         alive = old.rows[span] if identity in before else dead
         now = new.rows[span] if identity in after else dead
         if not np.array_equal(alive, now):
             yield part, alive, now
-
-
-def _identity(part: Part) -> tuple[int, str]:
-    """Ids are never used again, and the file is named by its content."""
-    return part.base, part.docs_file
 
 
 def _index_changes(before: Generation, after: Generation) -> Iterator[Setting]:

@@ -15,6 +15,7 @@ from retro_cli.filters.ledger import load_ledger, require_rules
 from retro_cli.index.bitmaps import load_bitmap
 from retro_cli.index.build import JOURNAL, Build, IndexReport
 from retro_cli.index.generation import Generation, chunk_snapshot, current_generation, excluded_rows
+from retro_cli.index.measure import moved
 from retro_cli.index.state import IndexJob, State, as_before, plan_for, read_state, why_retrain
 from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import FileRecord, Verified
@@ -62,6 +63,7 @@ def _is_current(
         and previous.quality.target == job.recall
         and previous.filtered.key == state.excluded.key
         and _masks_hold(folder, previous, state)
+        and not moved(previous.quality, state.live)
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from retro_cli.chunks.blank import blanked
 from retro_cli.chunks.commit import QUARANTINE
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live
@@ -84,8 +85,9 @@ def compact(
         before = size_on_disk(layout)
         dead, removed, rules = _doomed(layout, manifest, purge)
         if purge and not yes:
+            count = _unblanked(layout, manifest, dead)
             raise UsageError(
-                f"a purge removes the text of {int(dead.sum()):,} chunks for good, "
+                f"a purge removes the text of {count:,} chunks for good, "
                 f"{int(removed.sum()):,} of them taken by rules that could still be undone",
                 "add --yes if that is meant",
             )
@@ -175,6 +177,16 @@ def _doomed(
             if rule.state == ACTIVE and (rule_rows(corpus, rule) & removed).any()
         )
     return (exists & ~own) | removed, removed, rules
+
+
+def _unblanked(layout: Layout, manifest: ChunkManifest, dead: Bits) -> int:
+    """How many dead rows still have their text."""
+    count = 0
+    for part in manifest.parts:
+        mine = dead[part.base : part.base + part.rows]
+        if mine.any():
+            count += int((mine & ~blanked(layout.chunks, part)).sum())
+    return count
 
 
 def _over(manifest: ChunkManifest, dead: Bits, limit: float) -> Bits:

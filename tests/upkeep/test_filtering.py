@@ -632,6 +632,9 @@ def test_rules_in_force_are_not_applied_twice(library):
     library.add(sources=("bad",))
     before = current_generation(library.layout.index)
     assert apply_rules(library.layout, "again") == before
+    measured = pipeline.index(library.layout, IndexJob(library.layout))
+    assert measured.tuned is not None  # half the rows went, so the recall is measured anew
+    assert (measured.rows_added, measured.generation.filtered) == (0, before.filtered)
     assert pipeline.index(library.layout, IndexJob(library.layout)).up_to_date
 
 
