@@ -21,6 +21,7 @@ ORDER = [
     ("filters",),
     ("index",),
     ("query",),
+    ("models",),
     ("upkeep",),
     ("database", "pipeline", "status", "verify", "planning", "export"),
     ("cli",),
