@@ -103,6 +103,8 @@ def add(
 
     if not reason.strip():
         raise UsageError("a rule needs a reason", "add --reason 'why'")
+    if min_toxicity is not None and not 0 <= min_toxicity <= 1:  # NaN among them
+        raise UsageError(f"--min-toxicity {min_toxicity}", "a score lies between 0 and 1")
     _one_of("--level", level, LEVELS)
     _one_of("--copies", copies, COPIES)
     layout = Layout(db)

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live
 from retro_cli.chunks.manifest import ChunkManifest
-from retro_cli.config import fingerprint
 from retro_cli.errors import IntegrityError, NotBuiltYet, UsageError
 from retro_cli.store.atomic import read_json, replacing, write_json
 from retro_cli.store.files import FileRecord
@@ -139,5 +138,6 @@ def read_scores(layout: Layout, table: ScoreTable, file: FileRecord, rows: int) 
 
 
 def scores_version(layout: Layout, name: str) -> str:
+    """Changes when the same chunks may have other scores: with the scorer."""
     table = load_table(layout, name)
-    return fingerprint([file.sha256 for _, file in table.parts.values()]) if table else ""
+    return table.scorer if table else ""

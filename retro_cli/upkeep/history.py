@@ -19,6 +19,7 @@ from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
 from retro_cli.upkeep.apply import remake
 from retro_cli.upkeep.compact import PURGE
+from retro_cli.upkeep.scoring import refresh_scores
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def rollback(
     layout.require()
     with disk_errors(layout.root), writer_lock(layout.root, "rollback"):
         base = _kept(layout, number)
+        refresh_scores(layout, progress, base)
         rules = load_ledger(layout).as_of(base.filtered.rules) if with_filters else None
         what = f"rollback to {number}" + (" with its filters" if with_filters else "")
         return remake(layout, base, what, progress, ledger=rules)

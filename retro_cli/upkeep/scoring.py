@@ -14,7 +14,7 @@ from retro_cli.filters.score_table import ScoreTable, load_table, table_name
 from retro_cli.filters.scorers.contract import Scorer
 from retro_cli.filters.scorers.registry import load_scorer
 from retro_cli.filters.scores import ScoreReport, score
-from retro_cli.index.generation import current_generation, generation_chunks
+from retro_cli.index.generation import Generation, current_generation, generation_chunks
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
@@ -38,29 +38,36 @@ def score_database(
         return _score(layout, table, allow_download, progress)
 
 
-def refresh_scores(layout: Layout, progress: Progress = SILENT) -> list[ScoreReport]:
+def refresh_scores(
+    layout: Layout, progress: Progress = SILENT, also: Generation | None = None
+) -> list[ScoreReport]:
     """Score what is new for every table that a rule in force reads. The caller holds the lock.
 
-    A rule stands: what arrives later must be scored before it can be shown.
+    A rule stands: what arrives later must be scored before it can be shown, and so must what an
+    older generation (``also``) brings back.
     """
     ledger = load_ledger(layout)
     names = sorted({rule.toxicity.scorer for rule in ledger.active if rule.toxicity})
     found = [table for name in names if (table := load_table(layout, name))]
-    return [_score(layout, table, False, progress) for table in found]
+    return [_score(layout, table, False, progress, also) for table in found]
 
 
 def _score(
-    layout: Layout, table: ScoreTable, allow_download: bool, progress: Progress
+    layout: Layout,
+    table: ScoreTable,
+    allow_download: bool,
+    progress: Progress,
+    also: Generation | None = None,
 ) -> ScoreReport:
     scorer = scorer_for(layout, table.spec, table.toxic_label, allow_download)
     now = require_manifest(layout.chunks)
     views = [(now, Aliases.load(layout.chunks, now.aliases))]
     files: dict[str, str] = {}
-    generation = current_generation(layout.index)
-    if generation is not None:  # queries may still see parts that have died since
-        then = generation_chunks(layout.index, generation)
-        views.append((then, Aliases.load(layout.chunks, then.aliases)))
-        files |= generation.vectors
+    for generation in (also, current_generation(layout.index)):
+        if generation is not None:  # queries may still see parts that have died since
+            then = generation_chunks(layout.index, generation)
+            views.append((then, Aliases.load(layout.chunks, then.aliases)))
+            files |= generation.vectors
     embeddings = load_embeddings(layout.embeddings)
     if embeddings is not None:
         files |= {name: part.file.name for name, part in embeddings.parts.items()}

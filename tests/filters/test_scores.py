@@ -188,14 +188,16 @@ def test_a_table_reads_back_as_it_was_saved(library):
     assert [found.name for found in tables(library.layout)] == ["other", "t"]
 
 
-def test_the_version_changes_with_the_scores_only(library):
+def test_the_version_changes_with_the_scorer_only(library):
     assert scores_version(library.layout, "t") == ""
     library.score(Counting())
     version = scores_version(library.layout, "t")
     library.score(Counting())
     assert scores_version(library.layout, "t") == version
-    library.write("c", "the island")
+    library.write("c", "the island")  # another chunk, which the manifest tells
     library.score(Counting())
+    assert scores_version(library.layout, "t") == version
+    library.score(Counting("two"))
     assert scores_version(library.layout, "t") != version
 
 
