@@ -111,7 +111,9 @@ def undo(
     number: Number,
     lift: Annotated[
         bool,
-        typer.Option("--lift", help="Undo a purged rule for what is chunked from now on."),
+        typer.Option(
+            "--lift", help="Undo a purged rule for what was chunked since, and what will be."
+        ),
     ] = False,
 ) -> None:
     """Undo a rule: what no other rule takes comes back at once."""

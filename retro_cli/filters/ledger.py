@@ -58,7 +58,7 @@ class Ledger:
         if rule.state == PURGED and not lift:
             raise UsageError(
                 f"rule {number} was purged ({rule.changed}): the text is gone from the disk",
-                "--lift undoes it for what is chunked from now on",
+                "--lift undoes it for what was chunked since and what will be",
             )
         return self.changed({number}, UNDONE)
 

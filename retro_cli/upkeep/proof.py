@@ -66,7 +66,7 @@ class Proof:
         found = [
             f"rules in force: {numbers}; they take {self.removed:,} chunks of live documents",
             f"structure: {self.stored:,} ids in the lists, {self.reachable:,} of them reachable, "
-            f"{self.live:,} of them may be",
+            f"{self.live:,} may be found",
         ]
         if self.tables:
             found.append(f"neighbour tables: {self.tables}, none gives a removed chunk")

@@ -1,3 +1,5 @@
+"""Odd orders of updates, rules, compactions, purges and rollbacks: found by review, kept."""
+
 from __future__ import annotations
 
 import json
