@@ -86,8 +86,8 @@ def show(
 
     rule, rows, chunks = look_at_rule(Layout(db), number, examples)
     if console.state.json:
-        texts = [{"chunk": c.id, "source": c.source, "text": c.text} for c in chunks]
-        console.record({**rule.to_json(), "takes_chunks": rows, "examples": texts})
+        value = {**rule.to_json(), "takes_chunks": rows}
+        console.record({**value, "examples": example_values(chunks)})
         return
     changed = f", {rule.changed}" if rule.changed else ""
     console.line(console.styled(f"rule {rule.number}, {rule.state}{changed}", "1"))
@@ -96,6 +96,11 @@ def show(
     render.paragraph(rule.reason, sys.stdout)
     console.line(f"since {rule.created}, {rows:,} chunks of live documents")
     print_examples(chunks)
+
+
+def example_values(chunks: Any) -> list[dict[str, Any]]:
+    """Some chunks as JSON."""
+    return [{"chunk": c.id, "source": c.source, "text": c.text} for c in chunks]
 
 
 def print_examples(chunks: Any) -> None:

@@ -96,7 +96,7 @@ def add(
 
     A rule takes what any of its names names, if it meets every condition.
     """
-    from retro_cli.cli.filter import print_examples, reach_lines
+    from retro_cli.cli.filter import example_values, print_examples, reach_lines
     from retro_cli.filters.rules import COPIES, LEVELS, Rule, Toxicity
     from retro_cli.store.layout import Layout
     from retro_cli.upkeep.filtering import add_rule, open_filtering
@@ -126,7 +126,9 @@ def add(
         look.check(rule)
         reach = look.reach(rule)
         if console.state.json:
-            console.record({"dry_run": True, "rule": rule.to_json(), **asdict(reach)})
+            examples = example_values(reach.examples)
+            value = {"dry_run": True, "rule": rule.to_json(), **asdict(reach)}
+            console.record({**value, "examples": examples})
             return
         console.line(f"would take {reach_lines(reach)[0]}")
         for text in reach_lines(reach)[1:]:
@@ -139,7 +141,7 @@ def add(
     if console.state.json:
         number = generation.number if generation else None
         value = {"rule": added.to_json(), "generation": number, **asdict(reach)}
-        console.record({**value, "examples": [c.id for c in reach.examples]})
+        console.record({**value, "examples": example_values(reach.examples)})
         return
     console.say(f"filter: rule {added.number} takes {reach_lines(reach)[0]}")
     for text in reach_lines(reach)[1:]:
