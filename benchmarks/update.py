@@ -27,7 +27,7 @@ from retro_cli.store.layout import Layout
 STATIC = ("--encoder", "wordllama")
 UPDATES = 3
 BESIDE, APPENDED, FILES, NIGHTLY = 10, 20, 30, 40  # streams of the generator that bring news
-FILES_MEGABYTES = 8.0
+FILES_MEGABYTES = 21.6
 MONTH_MEGABYTES = 21.5
 NIGHTS = 30
 COMPACTIONS = ("compact", "compact --max-dead 0 --keep-generations 1")
