@@ -29,6 +29,7 @@ from retro_cli.index.generation import (
 from retro_cli.store.layout import Layout
 
 DRIFT_HINT = 1.2  # how much worse than at training newer rows may fit
+UNEVEN_HINT = 2.4  # how many times as slow a search is as over lists of equal length
 DEAD_HINT = 0.2  # of the rows in the index
 Bits = npt.NDArray[np.bool_]
 
@@ -60,8 +61,7 @@ def status(layout: Layout) -> Status:
     settings = load_settings(layout)
     chunks = load_manifest(layout.chunks)
     stages = (_chunks(layout, chunks), _embeddings(layout, chunks), _index(layout, chunks))
-    total = sum(path.stat().st_size for path in layout.root.rglob("*") if path.is_file())
-    return Status(settings, stages, total)
+    return Status(settings, stages, layout.size())
 
 
 def _chunks(layout: Layout, chunks: ChunkManifest | None) -> Stage:
@@ -177,9 +177,11 @@ def _index(layout: Layout, chunks: ChunkManifest | None) -> Stage:
 def _advice(layout: Layout, generation: Generation, dead: Bits, indexed: Bits) -> tuple[str, str]:
     """What would make a good index better: training again, or compaction."""
     found = drift(generation)
-    if found is not None and max(found.error_ratio, found.imbalance / 2) > DRIFT_HINT:
-        why = f"newer segments fit the training {found.error_ratio:.2f} times worse"
-        return why, f"retro index {layout.root} --retrain"
+    retrain = f"retro index {layout.root} --retrain"
+    if found is not None and found.error_ratio > DRIFT_HINT:
+        return f"newer rows fit the training {found.error_ratio:.2f} times worse", retrain
+    if found is not None and found.imbalance > UNEVEN_HINT:
+        return f"uneven lists make a search {found.imbalance:.1f} times as slow", retrain
     if dead.sum() > DEAD_HINT * max(1, indexed.sum()):
         return "many of its rows are dead", f"retro compact {layout.root}"
     return "", ""

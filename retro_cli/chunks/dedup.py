@@ -39,6 +39,12 @@ class Aliases:
     def none(cls) -> Aliases:
         return cls(np.empty(0, np.int64), np.empty(0, np.int64))
 
+    def representatives(self, next_id: int) -> Ids:
+        """(next_id,) the row whose vector and index entry stand for each row: itself, mostly."""
+        rows = np.arange(next_id, dtype=np.int64)
+        rows[self.member] = self.canonical
+        return rows
+
     def members_of(self, canonical: int) -> list[int]:
         return [int(m) for m in self.member[self.canonical == canonical]]
 

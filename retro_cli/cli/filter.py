@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retro_cli.cli import console, filter_rule, filter_scores, options, render
 from retro_cli.cli.command import command
+from retro_cli.cli.filter_show import example_values, print_examples
 from retro_cli.cli.run import timed
 from retro_cli.errors import IntegrityError
 
 if TYPE_CHECKING:
     from retro_cli.filters.rules import Rule
-    from retro_cli.upkeep.filtering import Reach
 
 LOOK, CHANGE, SCORES = "Look", "Rules", "Scores"
 
@@ -98,19 +98,6 @@ def show(
     print_examples(chunks)
 
 
-def example_values(chunks: Any) -> list[dict[str, Any]]:
-    """Some chunks as JSON."""
-    return [{"chunk": c.id, "source": c.source, "text": c.text} for c in chunks]
-
-
-def print_examples(chunks: Any) -> None:
-    for chunk in chunks:
-        console.line()
-        name = render.shortened_path(console.clean(chunk.source), console.width() - 16)
-        console.line(console.styled(f"chunk {chunk.id}, {name}", "36"))
-        render.paragraph(chunk.text, sys.stdout)
-
-
 def undo(
     db: options.DatabaseArgument,
     number: Number,
@@ -161,15 +148,3 @@ def verify(
             f"{db}: {len(proof.leaks)} leaks",
             f"run retro index {db}, which applies every rule again, and verify again",
         )
-
-
-def reach_lines(reach: Reach) -> list[str]:
-    """What a rule takes, for people."""
-    lines = [
-        f"{reach.chunks:,} of {reach.chunks_before:,} chunks, {reach.documents:,} of "
-        f"{reach.documents_before:,} documents whole, {reach.sources:,} of "
-        f"{reach.sources_before:,} sources whole"
-    ]
-    if reach.already:
-        lines.append(f"{reach.already:,} more are kept out by older rules already")
-    return lines

@@ -96,10 +96,11 @@ def add(
 
     A rule takes what any of its names names, if it meets every condition.
     """
-    from retro_cli.cli.filter import example_values, print_examples, reach_lines
+    from retro_cli.cli.filter_show import example_values, print_examples, reach_lines
+    from retro_cli.filters.ledger import load_ledger
     from retro_cli.filters.rules import COPIES, LEVELS, Rule, Toxicity
     from retro_cli.store.layout import Layout
-    from retro_cli.upkeep.filtering import add_rule, open_filtering
+    from retro_cli.upkeep.filtering import add_rule, open_filtering, passages
 
     if not reason.strip():
         raise UsageError("a rule needs a reason", "add --reason 'why'")
@@ -109,13 +110,12 @@ def add(
     _one_of("--copies", copies, COPIES)
     layout = Layout(db)
     sources, documents, chunks = _from_file(from_file) if from_file else ([], [], [])
-    look = open_filtering(layout)
     rule = Rule(
-        number=look.ledger.next_number,
+        number=load_ledger(layout).next_number,
         reason=reason.strip(),
         sources=(*(source or []), *sources),
         documents=(*(doc or []), *documents),
-        passages=look.passages([*(chunk or []), *chunks]),
+        passages=passages(layout, [*(chunk or []), *chunks]),
         where=where,
         match=match,
         toxicity=None if min_toxicity is None else Toxicity(scores, min_toxicity, level),
@@ -123,6 +123,7 @@ def add(
         copies=copies,
     )
     if dry_run:
+        look = open_filtering(layout)
         look.check(rule)
         reach = look.reach(rule)
         if console.state.json:

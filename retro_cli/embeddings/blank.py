@@ -35,8 +35,7 @@ def follow(
     (next_id,) rows of ``new`` that were not blanked. Nothing is encoded. Raises NotBuiltYet if a
     vector is missing.
     """
-    source = np.arange(new.next_id)
-    source[old_aliases.member] = old_aliases.canonical
+    source = old_aliases.representatives(new.next_id)
     vectors = {part.base: _Part(folder, part, before.parts.get(part.name)) for part in old.parts}
     parts = {}
     for want in wanted_parts(new, aliases, before.made_by):

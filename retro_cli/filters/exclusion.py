@@ -18,7 +18,6 @@ from retro_cli.config import fingerprint
 from retro_cli.filters.copies import remembered
 from retro_cli.filters.ledger import Ledger
 from retro_cli.filters.match import Corpus, rule_rows
-from retro_cli.filters.rules import Rule
 from retro_cli.filters.score_table import scores_of, scores_version
 from retro_cli.store.layout import Layout
 
@@ -63,8 +62,3 @@ def corpus_of(layout: Layout, manifest: ChunkManifest, aliases: Aliases) -> Corp
         partial(scores_of, layout, manifest, aliases),
         partial(remembered, layout),
     )
-
-
-def covering(corpus: Corpus, rules: tuple[Rule, ...]) -> dict[int, Bits]:
-    """The rows of each rule, by its number."""
-    return {rule.number: rule_rows(corpus, rule) for rule in rules}

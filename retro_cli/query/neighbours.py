@@ -189,7 +189,7 @@ class _Run:
         fetch, most = 2 * k + 8, max(1, self.retriever.generation.rows)
         while len(waiting):
             fetch = min(fetch, most)
-            found, values = self.retriever.nearest_scored(queries[waiting], fetch)
+            found, values = self.retriever.nearest(queries[waiting], fetch)
             found = self.twins.shown(found)
             found[self.twins.forbidden(ids[waiting], found)] = NONE
             order = np.argsort(found == NONE, axis=1, kind="stable")[:, :k]

@@ -167,23 +167,17 @@ class Retriever:
                 ]
             fetch = min(4 * fetch, self.generation.rows)
 
-    def nearest(self, queries: Floats, k: int) -> npt.NDArray[np.int64]:
-        """(q, k) ids of the nearest rows that an index entry stands for, -1 where there are fewer.
+    def nearest(self, queries: Floats, k: int) -> tuple[npt.NDArray[np.int64], Floats]:
+        """(q, k) ids of the nearest index entries, -1 where there are fewer, and their cosines.
 
         A merged row is found by the row that stands for it: see ``shown_rows``.
         """
-        return self._searcher.search(queries, k).ids
-
-    def nearest_scored(
-        self, queries: Floats, k: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """The same with their (q, k) cosines."""
         found = self._searcher.search(queries, k)
         return found.ids, found.scores
 
     def shown_rows(self, queries: Floats, k: int) -> list[int]:
         """Every row that answers to these queries would show, merged ones in their own name."""
-        ids = np.unique(self.nearest(queries, k))
+        ids = np.unique(self.nearest(queries, k)[0])
         return [row for found in ids[ids >= 0].tolist() for row in self._living(found, None)]
 
     def _answer(

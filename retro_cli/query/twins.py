@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from retro_cli.filters.copies import shingles
+from retro_cli.filters.exclusion import corpus_of
+from retro_cli.filters.match import document_of
 from retro_cli.query.retrieve import Retriever
 from retro_cli.store.tables import read_columns
 
@@ -29,15 +31,8 @@ class Twins:
         manifest, aliases = retriever.manifest, retriever.aliases
         self._copies = copies
         self._retriever = retriever
-        self._document = np.full(manifest.next_id, NONE, dtype=np.int64)
-        count = 0
-        for part in manifest.parts:
-            sizes = read_columns(retriever.layout.chunks / part.docs_file, ["chunks"])["chunks"]
-            rows = np.repeat(np.arange(len(sizes)) + count, sizes.to_numpy())
-            self._document[part.base : part.base + part.rows] = rows
-            count += len(sizes)
-        self.canonical: Ids = np.arange(manifest.next_id)
-        self.canonical[aliases.member] = aliases.canonical
+        self._document, _ = document_of(corpus_of(retriever.layout, manifest, aliases))
+        self.canonical = aliases.representatives(manifest.next_id)
         self._shown = np.where(retriever.own, np.arange(manifest.next_id), NONE)
         # The last written wins, so the first living member is written last.
         living = retriever.own[aliases.member]

@@ -45,6 +45,10 @@ class Layout:
     def filters(self) -> Path:
         return self.root / "filters"
 
+    def size(self) -> int:
+        """Bytes of all files of the database."""
+        return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+
     def exists(self) -> bool:
         return self.settings.is_file()
 

@@ -82,7 +82,7 @@ def compact(
     with disk_errors(layout.root), writer_lock(layout.root, "compact"):
         base = _up_to_date(layout)
         manifest = require_manifest(layout.chunks)
-        before = size_on_disk(layout)
+        before = layout.size()
         dead, removed, rules = _doomed(layout, manifest, purge)
         if purge and not yes:
             count = _unblanked(layout, manifest, dead)
@@ -117,21 +117,9 @@ def compact(
             removed=int(removed.sum()) if purge else 0,
             rules_ended=rules if purge else (),
             bytes_before=before,
-            bytes_after=size_on_disk(layout),
+            bytes_after=layout.size(),
             generations=len(left),
         )
-
-
-def size_on_disk(layout: Layout) -> int:
-    """Bytes of all files of a database."""
-    return sum(path.stat().st_size for path in layout.root.rglob("*") if path.is_file())
-
-
-def dead_share(layout: Layout) -> float:
-    """The share of chunk rows whose documents were replaced or removed."""
-    manifest = require_manifest(layout.chunks)
-    rows = sum(part.rows for part in manifest.parts)
-    return 1 - manifest.live_rows / rows if rows else 0.0
 
 
 def _up_to_date(layout: Layout) -> Generation:

@@ -97,23 +97,6 @@ class Filtering:
         finally:
             rows.close()
 
-    def passages(self, ids: Sequence[int]) -> tuple[Passage, ...]:
-        """What tells these chunks apart, for good. Raises UsageError for an unknown id."""
-        rows = ChunkRows(self.layout.chunks, self.corpus.manifest.parts)
-        try:
-            return tuple(self._passage(rows, chunk) for chunk in ids)
-        finally:
-            rows.close()
-
-    def _passage(self, rows: ChunkRows, chunk: int) -> Passage:
-        part = rows.part_of(chunk)
-        table = read_columns(self.layout.chunks / part.chunks_file, ["hash", "doc"])
-        documents = read_columns(self.layout.chunks / part.docs_file, ["uri", "key"])
-        at = chunk - part.base
-        doc = table["doc"][at].as_py()
-        uri, key = (documents[name][doc].as_py() for name in ("uri", "key"))
-        return Passage(chunk, uri, key, table["hash"][at].as_py().hex())
-
     def check(self, rule: Rule) -> None:
         """Raises UsageError for a rule that says nothing, or names what is not there."""
         if rule.empty:
@@ -141,6 +124,26 @@ class Filtering:
                 near = get_close_matches(pattern, names[:_NEAR_NAMES], n=3, cutoff=0.4)
                 hint = f"near: {', '.join(near)}" if near else f"{where} lists them"
                 raise UsageError(f"no {what} matches '{pattern}'", hint)
+
+
+def passages(layout: Layout, ids: Sequence[int]) -> tuple[Passage, ...]:
+    """What tells these chunks apart, for good. Raises UsageError for an unknown id."""
+    layout.require()
+    rows = ChunkRows(layout.chunks, require_manifest(layout.chunks).parts)
+    try:
+        return tuple(_passage(layout, rows, chunk) for chunk in ids)
+    finally:
+        rows.close()
+
+
+def _passage(layout: Layout, rows: ChunkRows, chunk: int) -> Passage:
+    part = rows.part_of(chunk)
+    table = read_columns(layout.chunks / part.chunks_file, ["hash", "doc"])
+    documents = read_columns(layout.chunks / part.docs_file, ["uri", "key"])
+    at = chunk - part.base
+    doc = table["doc"][at].as_py()
+    uri, key = (documents[name][doc].as_py() for name in ("uri", "key"))
+    return Passage(chunk, uri, key, table["hash"][at].as_py().hex())
 
 
 def open_filtering(layout: Layout) -> Filtering:

@@ -172,9 +172,8 @@ def _queries(retriever: Retriever, rows: npt.NDArray[np.int64], proof: Proof) ->
     if encoder is not None:
         return encoder.encode_queries([chunk.text for chunk in retriever.rows.get(rows.tolist())])
     proof.queries_are = "their stored vectors"
-    canonical = np.arange(retriever.manifest.next_id)
-    canonical[retriever.aliases.member] = retriever.aliases.canonical
-    return retriever.vectors.gather(canonical[rows])
+    stands = retriever.aliases.representatives(retriever.manifest.next_id)
+    return retriever.vectors.gather(stands[rows])
 
 
 def _encoder(retriever: Retriever) -> Encoder | None:
@@ -215,7 +214,7 @@ def _measure(retriever: Retriever, removed: Floats, live: Bits, seed: int, proof
         return
     queries = np.concatenate([removed, retriever.vectors.gather(rows)])
     truth, _ = exact_search(retriever.vectors, queries, K, live)
-    found = retriever.nearest(queries, K)
+    found, _ = retriever.nearest(queries, K)
     shares = [
         float(np.isin(best[best >= 0], mine).mean())
         for mine, best in zip(found, truth, strict=True)

@@ -19,7 +19,7 @@ from retro_cli.chunks.manifest import require_manifest
 from retro_cli.chunks.rows import ChunkRows
 from retro_cli.errors import UsageError
 from retro_cli.filters.copies import copies_of, originals_of, shingles
-from retro_cli.filters.exclusion import corpus_of, covering, exclude, exclusion_key
+from retro_cli.filters.exclusion import corpus_of, exclude, exclusion_key
 from retro_cli.filters.ledger import Ledger
 from retro_cli.filters.match import (
     aggregate,
@@ -33,6 +33,7 @@ from retro_cli.filters.match import (
 from retro_cli.filters.rules import Passage, Rule, Toxicity
 from retro_cli.filters.sources import BINS, histogram, source_scores
 from retro_cli.store.layout import Layout
+from retro_cli.upkeep.filtering import passages
 
 SOURCES = ("forum/a", "forum/b", "letters", "news")
 
@@ -121,9 +122,7 @@ def world(tmp_path_factory, static_encoder):
 
 
 def passage(world, number):
-    from retro_cli.upkeep.filtering import open_filtering
-
-    return open_filtering(world.layout).passages([number])[0]
+    return passages(world.layout, [number])[0]
 
 
 # Each rule and, beside it, whether a row should be taken.
@@ -168,8 +167,8 @@ def test_what_is_kept_out_is_the_union_of_the_rules_in_force_however_they_came(w
     union = world.bits(lambda row: any(PLAIN[which][1](row) for which in expected.values()))
     assert (found.rows == union).all()
     assert set(found.rules) == set(expected)
-    each = covering(world.corpus, ledger.active)
-    assert (sum(each.values(), np.zeros(len(union), bool)) == union).all()
+    each = [rule_rows(world.corpus, rule) for rule in ledger.active]
+    assert (np.logical_or.reduce([np.zeros(len(union), bool), *each]) == union).all()
 
 
 def test_undoing_one_of_two_overlapping_rules_revives_nothing_of_the_other(world):

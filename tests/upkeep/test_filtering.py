@@ -21,7 +21,13 @@ from retro_cli.status import status
 from retro_cli.store.layout import Layout
 from retro_cli.upkeep import filtering
 from retro_cli.upkeep.apply import apply_rules, in_force
-from retro_cli.upkeep.filtering import add_rule, look_at_rule, open_filtering, undo_rule
+from retro_cli.upkeep.filtering import (
+    add_rule,
+    look_at_rule,
+    open_filtering,
+    passages,
+    undo_rule,
+)
 from retro_cli.upkeep.proof import prove
 from retro_cli.upkeep.scoring import score_database
 
@@ -55,7 +61,7 @@ class Library:
         look = open_filtering(self.layout)
         rows = np.flatnonzero(look.corpus.own).tolist()
         ids = [chunk.id for chunk in look.read(rows) if text in chunk.text]
-        return look.passages(ids)
+        return passages(self.layout, ids)
 
     def hits(self, text="the boat", k=1000, **how):
         with Database.open(self.layout.root) as database:
@@ -233,9 +239,9 @@ def test_a_rule_for_a_chunk_survives_an_edit_elsewhere_in_its_document(tmp_path,
     library.write("a", posts("x", text))
     library.write("b", posts("y", "the harbour island the"))
     library.update()
-    passages = library.passage("ferry")
-    assert len(passages) == 1
-    library.add(passages=passages)
+    found = library.passage("ferry")
+    assert len(found) == 1
+    library.add(passages=found)
     assert "ferry" not in library.words()
     library.write("a", posts("x", text.replace("light", "keeper") + " the island."))
     library.update()
@@ -496,8 +502,7 @@ def test_near_copies_of_a_chunk_outlive_an_edit_that_moves_its_borders(tmp_path,
     library.write("c", posts("c", sentences(2, 320)))
     library.update()
     whole = text.replace(" ", "")[128:192]
-    look = open_filtering(library.layout)
-    library.add(passages=look.passages([2]), copies="near")
+    library.add(passages=passages(library.layout, [2]), copies="near")
     assert whole not in library.words().replace(" ", "")
     library.write("a", posts("a", "x y z " + text))
     library.update()
