@@ -22,6 +22,8 @@ ORDER = [
     ("index",),
     ("query",),
     ("models",),
+    ("reading",),
+    ("training", "evaluate", "generate"),
     ("upkeep",),
     ("database", "pipeline", "status", "verify", "planning", "export"),
     ("cli",),

@@ -68,19 +68,27 @@ class ChunkRows:
 
     def get(self, ids: Sequence[int]) -> list[Chunk]:
         """The chunks with these ids, in this order; each row group is read once."""
+        return [Chunk(id=chunk_id, **row) for chunk_id, row in self._values(ids, _COLUMNS)]
+
+    def tokens(self, ids: Sequence[int]) -> list[bytes]:
+        """Their token ids as they are stored, little-endian."""
+        return [row["tokens"] for _, row in self._values(ids, ["tokens"])]
+
+    def _values(
+        self, ids: Sequence[int], columns: list[str]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
         groups: dict[tuple[str, int], list[int]] = {}
         for chunk_id in sorted(set(ids)):
             part = self.part_of(chunk_id)
             group = (chunk_id - part.base) // self._group_rows(part.chunks_file)
             groups.setdefault((part.chunks_file, group), []).append(chunk_id)
-        found: dict[int, Chunk] = {}
+        found: dict[int, dict[str, Any]] = {}
         for (name, group), members in groups.items():
             base = self.part_of(members[0]).base + group * self._group_rows(name)
-            table = self._file(name).read_row_group(group, columns=_COLUMNS, use_threads=False)
+            table = self._file(name).read_row_group(group, columns=columns, use_threads=False)
             for member in members:
-                row = {name: table[name][member - base].as_py() for name in _COLUMNS}
-                found[member] = Chunk(id=member, **row)
-        return [found[chunk_id] for chunk_id in ids]
+                found[member] = {name: table[name][member - base].as_py() for name in columns}
+        return ((chunk_id, found[chunk_id]) for chunk_id in ids)
 
     def document(self, chunk_id: int) -> dict[str, Any]:
         """The document row of a chunk; ``first`` is a chunk id, ``metadata`` is JSON text."""

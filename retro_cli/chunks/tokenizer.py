@@ -65,6 +65,11 @@ class ChunkTokenizer:
         if is_wordpiece(json.loads(raw)):
             self._words = _WordCache(self._tokenizer, self.dtype, self._general).words
 
+    @property
+    def library(self) -> Tokenizer:
+        """The tokenizer of the ``tokenizers`` library, without truncation and padding."""
+        return self._tokenizer
+
     def windows(self, text: str) -> Iterator[Words]:
         """The document's words, a window of text at a time, with starts in the document."""
         for start, end in window_spans(text, _WINDOW):

@@ -20,6 +20,7 @@ from retro_cli.chunks.manifest import Part
 from retro_cli.config import fingerprint
 from retro_cli.errors import IntegrityError, NotBuiltYet, UsageError
 from retro_cli.events import SILENT, Progress
+from retro_cli.query.overfetch import surviving
 from retro_cli.query.retrieve import Retriever
 from retro_cli.query.twins import Twins
 from retro_cli.store.atomic import read_json, replacing, sweep_temporaries, write_json
@@ -181,27 +182,14 @@ class _Run:
             yield ids, neighbours, scores
 
     def _search(self, ids: Ids, queries: Floats) -> tuple[Ids, Floats]:
-        """(n, k) neighbours and scores; fetches more until k survive, or there are no more."""
-        k = self.settings.k
-        neighbours = np.full((len(ids), k), NONE, dtype=np.int64)
-        scores = np.full((len(ids), k), -np.inf, dtype=np.float32)
-        waiting = np.arange(len(ids))
-        fetch, most = 2 * k + 8, max(1, self.retriever.generation.rows)
-        while len(waiting):
-            fetch = min(fetch, most)
-            found, values = self.retriever.nearest(queries[waiting], fetch)
+        """(n, k) neighbours and scores of the chunks ``ids``."""
+
+        def keep(asked: Ids, found: Ids) -> Ids:
             found = self.twins.shown(found)
-            found[self.twins.forbidden(ids[waiting], found)] = NONE
-            order = np.argsort(found == NONE, axis=1, kind="stable")[:, :k]
-            width = order.shape[1]
-            neighbours[waiting, :width] = np.take_along_axis(found, order, axis=1)
-            scores[waiting, :width] = np.take_along_axis(values, order, axis=1)
-            if fetch >= most:
-                break
-            waiting = waiting[(neighbours[waiting] == NONE).any(axis=1)]
-            fetch *= 4
-        scores[neighbours == NONE] = -np.inf
-        return neighbours, scores
+            found[self.twins.forbidden(ids[asked], found)] = NONE
+            return found
+
+        return surviving(self.retriever, queries, self.settings.k, keep)
 
 
 def table_names(layout: Layout) -> list[str]:

@@ -167,12 +167,15 @@ class Retriever:
                 ]
             fetch = min(4 * fetch, self.generation.rows)
 
-    def nearest(self, queries: Floats, k: int) -> tuple[npt.NDArray[np.int64], Floats]:
+    def nearest(
+        self, queries: Floats, k: int, allowed: Bits | None = None
+    ) -> tuple[npt.NDArray[np.int64], Floats]:
         """(q, k) ids of the nearest index entries, -1 where there are fewer, and their cosines.
 
-        A merged row is found by the row that stands for it: see ``shown_rows``.
+        A merged row is found by the row that stands for it: see ``shown_rows``. allowed:
+        (next_id,) the entries to search among; all by default.
         """
-        found = self._searcher.search(queries, k)
+        found = self._searcher.search(queries, k, allowed=allowed)
         return found.ids, found.scores
 
     def shown_rows(self, queries: Floats, k: int) -> list[int]:
