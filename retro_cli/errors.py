@@ -12,6 +12,7 @@
   + IntegrityError               4  bytes on disk are not the bytes that were written
   + LockedError                  5  another process is writing to the database
   + DiskFull                     1  no space left; nothing half-written is visible
+  + TrainingDiverged             1  the loss is no number any more; the last checkpoint is whole
 
 Two endings are not errors of their own: a run that set records aside exits 3
 (``EXIT_QUARANTINED``), and Ctrl-C exits 130 (``EXIT_INTERRUPTED``).
@@ -88,4 +89,8 @@ class LockedError(RetroError):
 
 
 class DiskFull(RetroError):
+    pass
+
+
+class TrainingDiverged(RetroError):
     pass

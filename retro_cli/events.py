@@ -14,6 +14,9 @@ class Progress(Protocol):
     def advanced(self, task: str, amount: int) -> None:
         """``amount`` more units of ``task`` are done."""
 
+    def says(self, task: str, words: str) -> None:
+        """What ``task`` shows beside its rate from now on, such as a loss."""
+
     def finished(self, task: str, summary: str = "") -> None:
         """``task`` is over."""
 
@@ -30,6 +33,8 @@ class Silent:
     def started(self, task: str, total: int | None, unit: str) -> None: ...
 
     def advanced(self, task: str, amount: int) -> None: ...
+
+    def says(self, task: str, words: str) -> None: ...
 
     def finished(self, task: str, summary: str = "") -> None: ...
 

@@ -145,13 +145,13 @@ class Reporter:
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
                 TaskProgressColumn(),
-                TextColumn("{task.fields[rate]}"),
+                TextColumn("{task.fields[words]}{task.fields[rate]}"),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             )
             self._bar.start()
-        identity = self._bar.add_task(task, total=total, rate="")
+        identity = self._bar.add_task(task, total=total, rate="", words="")
         self._tasks[task] = (identity, unit, time.monotonic())
 
     def advanced(self, task: str, amount: int) -> None:
@@ -163,6 +163,12 @@ class Reporter:
             self._bar.update(identity, rate=_rate(rate, unit))
         elif task in self._plain:
             self._plain[task].advance(task, amount)
+
+    def says(self, task: str, words: str) -> None:
+        if task in self._tasks:
+            self._bar.update(self._tasks[task][0], words=f"{words}, ")
+        elif task in self._plain:
+            self._plain[task].words = f"{words}, "
 
     def finished(self, task: str, summary: str = "") -> None:
         self._plain.pop(task, None)
@@ -191,7 +197,7 @@ class _PlainTask:
     """Progress where there is no terminal: a line every half minute."""
 
     def __init__(self, total: int, unit: str) -> None:
-        self.total, self.unit, self.done = total, unit, 0
+        self.total, self.unit, self.done, self.words = total, unit, 0, ""
         self.begun = self.spoken = time.monotonic()
 
     def advance(self, task: str, amount: int) -> None:
@@ -203,7 +209,7 @@ class _PlainTask:
         rate = self.done / (now - self.begun)
         left = duration((self.total - self.done) / rate) if rate else "?"
         share = 100 * self.done / self.total
-        say(f"{task}: {share:.0f} % at {_rate(rate, self.unit)}, {left} left")
+        say(f"{task}: {share:.0f} %, {self.words}{_rate(rate, self.unit)}, {left} left")
 
 
 def _rate(rate: float, unit: str) -> str:

@@ -15,12 +15,14 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
 )
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from retro_cli.models import saving
 from retro_cli.models.added import AddedParts
 from retro_cli.models.attention import RelativeAttention
 from retro_cli.models.config import ADDED_WEIGHTS, FITTED, FROM_SCRATCH, RetroConfig
 from retro_cli.models.families import family
+from retro_cli.models.loss import summed_nats
 from retro_cli.models.passes import DecodingState, Pass, begin_pass
 
 Tensor = Any
@@ -151,6 +153,7 @@ class RetroForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         logits_to_keep: Tensor | int = 0,
+        summed: bool = False,
         **rest: Any,
     ) -> Any:
         """What the backbone returns: loss, logits, past_key_values.
@@ -164,6 +167,8 @@ class RetroForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         (-length) % m the prompt ends a chunk and reads its neighbours at once, as if padded on
         the left. With a KV cache, pass neighbours whenever a chunk ends, in every call the table
         of all chunks so far (from the first call on, if only a table of no chunks).
+        summed: the loss is the sum over the labels in nats, and there are no logits: for training,
+        since a large vocabulary's logits cost more memory than all else.
         The others, and rest, are the backbone's; generate looks for their names here.
         Raises UsageError for shapes that do not fit.
         """
@@ -180,11 +185,16 @@ class RetroForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             )  # fmt: skip
         self.added.current = this
         try:
-            output = self.backbone(
-                input_ids=input_ids, attention_mask=attention_mask, labels=labels,
-                past_key_values=past_key_values, use_cache=use_cache, position_ids=position_ids,
-                inputs_embeds=inputs_embeds, logits_to_keep=logits_to_keep, **rest,
-            )  # fmt: skip
+            given = {
+                "input_ids": input_ids, "attention_mask": attention_mask,
+                "past_key_values": past_key_values, "use_cache": use_cache,
+                "position_ids": position_ids, "inputs_embeds": inputs_embeds, **rest,
+            }  # fmt: skip
+            if summed:
+                hidden = self.backbone.base_model(**given).last_hidden_state
+                loss = summed_nats(hidden, self.get_output_embeddings(), labels)
+                return CausalLMOutputWithPast(loss=loss)
+            output = self.backbone(labels=labels, logits_to_keep=logits_to_keep, **given)
             if this is not None and past_key_values is not None:
                 past_key_values.retro_state = this.after()
             return output

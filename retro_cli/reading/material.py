@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -92,3 +93,22 @@ def _of_part(retriever: Retriever, table: NeighbourTable, part: Part, size: int)
     start = np.ones(len(rows), dtype=bool)
     start[1:] = (document[1:] != document[:-1]) | (place[1:] != place[:-1] + 1)
     return Material(padded(ids, len(rows), size), start, neighbours)
+
+
+def with_ends(material: Material, end: int) -> Material:
+    """The same with the token ``end`` behind each document whose last chunk has room for it."""
+    last = np.append(material.start[1:], True)
+    short = last & (material.tokens[:, -1] < 0)
+    rows = np.flatnonzero(short)
+    tokens = material.tokens.copy()
+    tokens[rows, (material.tokens[rows] >= 0).sum(axis=1)] = end
+    return replace(material, tokens=tokens)
+
+
+def material_fingerprint(material: Material) -> str:
+    """A sha256 (hex): equal materials have equal ones."""
+    state = hashlib.sha256()
+    for array in (material.tokens, material.start, material.neighbours):
+        state.update(f"{array.shape} {array.dtype.str}\n".encode())
+        state.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return state.hexdigest()

@@ -1,0 +1,202 @@
+"""The training loop: batches in, weights and a loss curve out, the same however often it stops."""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from retro_cli.errors import TrainingDiverged
+from retro_cli.events import SILENT, Progress
+from retro_cli.training.batches import Batch, Batches
+from retro_cli.training.checkpoint import Checkpoints
+from retro_cli.training.metrics import Metrics
+from retro_cli.training.schedule import learning_rate
+from retro_cli.training.settings import TrainingSettings
+
+Tensor = Any
+TASK = "training"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did: steps taken now and in all, the losses of all, tokens/s of those taken."""
+
+    steps_now: int
+    steps: int
+    losses: tuple[float, ...]
+    tokens: int
+    tokens_per_second: float
+    checkpoint: str
+
+
+class Trainer:
+    """Trains whatever of a model requires gradients, with AdamW and a cosine schedule.
+
+    Several devices share each step's batches; the gradient is that of the mean over all scored
+    tokens of the step, however they are spread.
+    """
+
+    def __init__(
+        self, model: Any, batches: Batches, settings: TrainingSettings, checkpoints: Checkpoints,
+        metrics: Path, accelerator: Any, progress: Progress = SILENT,
+    ) -> None:  # fmt: skip
+        """accelerator: an ``accelerate.Accelerator``; see ``devices.accelerator``."""
+        self.settings, self.batches, self.progress = settings, batches, progress
+        self.checkpoints, self.accelerator = checkpoints, accelerator
+        self.bare = model
+        self.trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        optimiser = torch.optim.AdamW(self._groups(), lr=0.0, betas=settings.betas, fused=True)
+        self.model, self.optimiser = accelerator.prepare(model, optimiser)
+        self.first = self._resume()
+        self.metrics = Metrics(metrics, self.first) if accelerator.is_main_process else None
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Matrices decay, vectors (norms, biases) do not."""
+        wide = [p for p in self.trained.values() if p.dim() > 1]
+        thin = [p for p in self.trained.values() if p.dim() <= 1]
+        groups = [(wide, self.settings.weight_decay), (thin, 0.0)]
+        return [{"params": p, "weight_decay": decay} for p, decay in groups if p]
+
+    def _resume(self) -> int:
+        last = self.checkpoints.last()
+        if last is None:
+            return 0
+        step, weights, moments = self.checkpoints.load(last)
+        with torch.no_grad():
+            for name, parameter in self.trained.items():
+                parameter.copy_(weights[name])
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in moments.items():
+            index, kind = name.split(".", 1)
+            state.setdefault(int(index), {})[kind] = tensor
+        inner = self.optimiser.optimizer
+        inner.load_state_dict({**inner.state_dict(), "state": state})
+        self.progress.note(f"resuming after step {step:,} of {self.settings.steps:,} ({last})")
+        return step
+
+    def run(self) -> Outcome:
+        """Take the steps that are left. Raises TrainingDiverged, DiskFull."""
+        settings, begun, tokens = self.settings, time.monotonic(), 0
+        left = (settings.steps - self.first) * settings.sequence * self._batches_a_step
+        left *= settings.batch
+        self._train_mode()
+        self.progress.started(TASK, left, "tokens")
+        checkpoint = self.checkpoints.last()
+        with ThreadPoolExecutor(1) as ahead:
+            waiting: Future[list[Batch]] = ahead.submit(self._of_step, self.first)
+            for step in range(self.first, settings.steps):
+                batches = waiting.result()
+                waiting = ahead.submit(self._of_step, step + 1)
+                started = time.monotonic()
+                loss, norm = self._step(step, batches)
+                if not math.isfinite(loss) or not math.isfinite(norm):
+                    raise _diverged(step, loss, norm, checkpoint)
+                seen = sum(batch.input_ids.size for batch in batches) * self._processes
+                tokens += seen
+                self._record(step, loss, norm, seen, time.monotonic() - started)
+                done = step + 1
+                if done % settings.save_every == 0 or done == settings.steps:
+                    checkpoint = self._save(done) or checkpoint
+        self.progress.finished(TASK)
+        seconds = max(time.monotonic() - begun, 1e-9)
+        losses = tuple(line["loss"] for line in self.metrics.lines) if self.metrics else ()
+        return Outcome(
+            settings.steps - self.first, settings.steps, losses, tokens,
+            tokens / seconds, str(checkpoint or ""),
+        )  # fmt: skip
+
+    @property
+    def _processes(self) -> int:
+        return int(self.accelerator.num_processes)
+
+    @property
+    def _batches_a_step(self) -> int:
+        return self.settings.accumulate * self._processes
+
+    def _train_mode(self) -> None:
+        self.model.train()
+        if not any(p.requires_grad for p in self.bare.backbone.parameters()):
+            self.bare.backbone.eval()  # what is frozen behaves as it will later
+
+    def _of_step(self, step: int) -> list[Batch]:
+        """This process's batches of a step."""
+        first = step * self._batches_a_step + self.accelerator.process_index
+        return [
+            self.batches.at(first + turn * self._processes)
+            for turn in range(self.settings.accumulate)
+        ]
+
+    def _step(self, step: int, batches: list[Batch]) -> tuple[float, float]:
+        """One update; its mean loss in nats a token, and the norm of the gradient before it."""
+        settings, device = self.settings, self.accelerator.device
+        torch.manual_seed(hash((settings.seed, step, self.accelerator.process_index)))
+        mine = torch.tensor(float(sum(batch.scored for batch in batches)), device=device)
+        scored = self.accelerator.reduce(mine, "sum").clamp(min=1.0)
+        total = torch.zeros((), device=device)
+        for turn, batch in enumerate(batches):
+            last = turn == len(batches) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                nats = summed_loss(self.model, batch, device)
+                self.accelerator.backward(nats * (self._processes / scored))
+            total += nats.detach()
+        loss = self.accelerator.reduce(total, "sum") / scored
+        norm = self.accelerator.clip_grad_norm_(list(self.trained.values()), settings.clip)
+        rate = learning_rate(
+            step, peak=settings.learning_rate, warmup=settings.warmup, steps=settings.steps,
+            final=settings.final,
+        )  # fmt: skip
+        if torch.isfinite(loss) and torch.isfinite(norm):
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        return float(loss), float(norm)
+
+    def _record(self, step: int, loss: float, norm: float, tokens: int, seconds: float) -> None:
+        self.progress.says(TASK, f"step {step + 1:,}, loss {loss:.3f}")
+        self.progress.advanced(TASK, tokens)
+        if self.metrics is not None:
+            self.metrics.append(
+                step=step, loss=loss, gradient_norm=norm, tokens=tokens,
+                seconds=round(seconds, 4),
+            )  # fmt: skip
+
+    def _save(self, step: int) -> Path | None:
+        path = None
+        if self.accelerator.is_main_process:
+            state = self.optimiser.optimizer.state_dict()["state"]
+            moments = {
+                f"{index}.{kind}": torch.as_tensor(value)
+                for index, values in state.items()
+                for kind, value in values.items()
+            }
+            path = self.checkpoints.save(step, self.trained, moments)
+        self.accelerator.wait_for_everyone()
+        return path
+
+
+def summed_loss(model: Any, batch: Batch, device: Any) -> Tensor:
+    """The negative log-likelihood of a batch's scored tokens, in nats, summed."""
+    return model(
+        input_ids=torch.from_numpy(batch.input_ids).to(device),
+        labels=torch.from_numpy(batch.labels).to(device),
+        position_ids=torch.from_numpy(batch.position_ids).to(device),
+        neighbour_ids=torch.from_numpy(batch.neighbour_ids).to(device),
+        use_cache=False, summed=True,
+    ).loss  # fmt: skip
+
+
+def _diverged(step: int, loss: float, norm: float, checkpoint: Path | None) -> TrainingDiverged:
+    where = f"the last good weights are in {checkpoint}" if checkpoint else "nothing was saved yet"
+    what = f"loss {loss}, gradient norm {norm}"
+    return TrainingDiverged(
+        f"the loss is no number at step {step + 1:,} ({what}); {where}",
+        "start again in another folder with a lower --learning-rate",
+    )
