@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,9 +53,10 @@ def neighbours(
         ),
     ] = None,
     model: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="The model that reads the texts: a folder with its tokenizer.json, or that file.",
+            help="The model that reads the texts: a folder with its tokenizer.json, that file, or "
+            "a base model's name.",
             rich_help_panel=TEXTS,
         ),
     ] = None,
@@ -99,7 +99,7 @@ def neighbours(
     )
 
 
-def _texts(text: list[str] | None, model: Path | None, tokens: int | None) -> TextsToRead | None:
+def _texts(text: list[str] | None, model: str | None, tokens: int | None) -> TextsToRead | None:
     if not text:
         if model is not None or tokens is not None:
             raise UsageError("--model and --tokens are for texts", "name some with --text")
