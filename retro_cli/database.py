@@ -59,12 +59,9 @@ class Database:
         Raises EncoderMismatch if its weights are not the ones the index was made with.
         """
         if self._encoder is None:
-            from retro_cli.embeddings.encoder import load_encoder
-            from retro_cli.embeddings.resolve import resolve
+            from retro_cli.query.encoding import query_encoder
 
-            resolved = resolve(self.retriever.generation.encoder.name, verify=False)
-            self.retriever.check_encoder(resolved.spec.fingerprint(), resolved.spec.name)
-            self._encoder = load_encoder(resolved, purpose="query")
+            self._encoder = query_encoder(self.retriever)
         return self._encoder
 
     def query(

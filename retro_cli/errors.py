@@ -76,8 +76,10 @@ class NotBuiltYet(UsageError):
 
 
 class MissingExtra(UsageError):
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs the extra '{extra}'", f"pip install 'retro-cli[{extra}]'")
+    def __init__(self, what: str, extra: str, *commands: str) -> None:
+        """commands: what has to be run besides."""
+        install = [f"pip install 'retro-cli[{extra}]'", *commands]
+        super().__init__(f"{what} needs the extra '{extra}'", " && ".join(install))
 
 
 class IntegrityError(RetroError):

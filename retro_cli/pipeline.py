@@ -27,7 +27,9 @@ from retro_cli.events import SILENT, Progress
 from retro_cli.index.stage import IndexJob, IndexReport
 from retro_cli.index.stage import index as index_stage
 from retro_cli.index.texts import span_queries
-from retro_cli.query.neighbours import NeighbourReport, NeighbourSettings, find_neighbours
+from retro_cli.query.neighbours import find_neighbours
+from retro_cli.query.table import NeighbourReport, NeighbourSettings
+from retro_cli.reading.text_neighbours import TextsToRead, find_text_neighbours
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import SETTINGS_FILE, Layout
 from retro_cli.store.lock import writer_lock
@@ -145,13 +147,20 @@ def index(layout: Layout, job: IndexJob, *, progress: Progress = SILENT) -> Inde
 
 
 def neighbours(
-    layout: Layout, name: str, settings: NeighbourSettings, progress: Progress = SILENT
+    layout: Layout,
+    name: str,
+    settings: NeighbourSettings,
+    progress: Progress = SILENT,
+    *,
+    texts: TextsToRead | None = None,
 ) -> NeighbourReport:
-    """Look up the neighbours of every chunk of a database, for training."""
+    """Look up the neighbours of every chunk of a database, or of ``texts`` outside it."""
     load_settings(layout)
     if not name or name != Path(name).name or name.startswith("."):
         raise ConfigError(f"'{name}' is no name for a table", "name it without slashes")
     with disk_errors(layout.root), writer_lock(layout.root, "neighbours"):
+        if texts is not None:
+            return find_text_neighbours(layout, name, settings, texts, progress)
         return find_neighbours(layout, name, settings, progress)
 
 

@@ -26,6 +26,7 @@ from retro_cli.index.generation import (
     excluded_rows,
     generation_chunks,
 )
+from retro_cli.query.table import load_table, table_names
 from retro_cli.store.layout import Layout
 
 DRIFT_HINT = 1.2  # how much worse than at training newer rows may fit
@@ -61,7 +62,7 @@ def status(layout: Layout) -> Status:
     settings = load_settings(layout)
     chunks = load_manifest(layout.chunks)
     stages = (_chunks(layout, chunks), _embeddings(layout, chunks), _index(layout, chunks))
-    return Status(settings, stages, layout.size())
+    return Status(settings, (*stages, *_neighbours(layout)), layout.size())
 
 
 def _chunks(layout: Layout, chunks: ChunkManifest | None) -> Stage:
@@ -203,3 +204,21 @@ def index_facts(layout: Layout, generation: Generation) -> dict[str, Any]:
         "rules": len(generation.filtered.rules),
         **(asdict(found) if (found := drift(generation)) else {}),
     }
+
+
+def _neighbours(layout: Layout) -> list[Stage]:
+    """The neighbour tables, if there are any. An old one is masked when it is read: never stale."""
+    tables = [load_table(layout, name) for name in table_names(layout)]
+    if not tables:
+        return []
+    facts = {
+        "tables": len(tables),
+        "of_chunks": ", ".join(table.name for table in tables if table.texts is None),
+        "of_texts": ", ".join(table.name for table in tables if table.texts is not None),
+    }
+    current = current_generation(layout.index)
+    old = [table.name for table in tables if current and table.generation != current.number]
+    if not old:
+        return [Stage("neighbours", "ok", facts)]
+    why = f"made before the present generation: {', '.join(old)}"
+    return [Stage("neighbours", "ok", facts, why, "retro neighbours again looks up what is new")]

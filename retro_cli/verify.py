@@ -25,6 +25,7 @@ from retro_cli.events import SILENT, Progress
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.filters.score_table import tables
 from retro_cli.index.generation import all_generations, current_generation, load_generation
+from retro_cli.query.table import load_table, table_names
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.layout import Layout
 from retro_cli.store.tables import read_columns
@@ -87,6 +88,9 @@ def _hashed(
     for table in tables(layout):
         folder = layout.attributes / table.name
         yield from ((folder, file) for _, file in table.parts.values())
+    for name in table_names(layout):
+        folder = layout.neighbours / name
+        yield from ((folder, file) for file in load_table(layout, name).parts.values())
     load_ledger(layout)
     try:
         current = current_generation(layout.index)

@@ -1,22 +1,32 @@
-"""retro neighbours: the nearest chunks of every chunk, for training."""
+"""retro neighbours: the nearest chunks of every chunk, for training and evaluation."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retro_cli.cli import console, options
 from retro_cli.cli.command import command
 from retro_cli.cli.run import timed
+from retro_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from retro_cli.reading.text_neighbours import TextsToRead
+
+TEXTS = "Texts"
 
 
 def register(app: typer.Typer) -> None:
     command(
         app,
         "neighbours",
-        ["retro neighbours wiki.db", "retro neighbours wiki.db -k 4 --max-copy 0.8 --as four"],
+        [
+            "retro neighbours wiki.db",
+            "retro neighbours wiki.db -k 4 --max-copy 0.8 --as four",
+            "retro neighbours wiki.db --text held-out.jsonl --model model/ --as held-out",
+        ],
         "Build",
     )(neighbours)
 
@@ -33,15 +43,52 @@ def neighbours(
             "1 lets all through.",
         ),
     ] = 1.0,
-    name: Annotated[str, typer.Option("--as", help="What to call the table.")] = "default",
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Look up the chunks of these texts instead: files, folders, globs or URLs; may be "
+            "repeated.",
+            rich_help_panel=TEXTS,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The model that reads the texts: a folder with its tokenizer.json, that file, or "
+            "a base model's name.",
+            rich_help_panel=TEXTS,
+        ),
+    ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=8192,
+            help="Tokens a chunk of the texts. (default: the RETRO model's own, else 64)",
+            rich_help_panel=TEXTS,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--as", help="What to call the table. (default: default, or texts)"),
+    ] = None,
 ) -> None:
-    """Look up the nearest chunks of every chunk, none of its own document. For training."""
+    """Look up the nearest chunks of every chunk, none of its own document.
+
+    For training and evaluation: of the database's chunks, or of texts outside it in the chunks of
+    the model that reads them.
+    """
     from retro_cli.pipeline import neighbours as look_up
-    from retro_cli.query.neighbours import NeighbourSettings
+    from retro_cli.query.table import NeighbourSettings
     from retro_cli.store.layout import Layout
 
+    texts = _texts(text, model, tokens)
+    table = name if name is not None else "default" if texts is None else "texts"
     settings = NeighbourSettings(k, max_copy)
-    report, seconds = timed(lambda progress: look_up(Layout(db), name, settings, progress))
+    report, seconds = timed(
+        lambda progress: look_up(Layout(db), table, settings, progress, texts=texts)
+    )
     if console.state.json:
         console.record({**asdict(report), "seconds": round(seconds, 3)})
         return
@@ -50,3 +97,16 @@ def neighbours(
         f"({report.rows_done:,} looked up now), {report.full:,} with all {k}, {report.none:,} "
         f"with none; table {report.name} of generation {report.generation}"
     )
+
+
+def _texts(text: list[str] | None, model: str | None, tokens: int | None) -> TextsToRead | None:
+    if not text:
+        if model is not None or tokens is not None:
+            raise UsageError("--model and --tokens are for texts", "name some with --text")
+        return None
+    if model is None:
+        raise UsageError("--text needs --model", "name the model that is to read the texts")
+    from retro_cli.reading.of_model import reading_of
+    from retro_cli.reading.text_neighbours import TextsToRead
+
+    return TextsToRead(text, *reading_of(model, tokens))

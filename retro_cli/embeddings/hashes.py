@@ -8,12 +8,12 @@ the user's cache folder and is a convenience: without it, files are hashed again
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from retro_cli.errors import RetroError
 from retro_cli.store.atomic import file_sha256, write_bytes
+from retro_cli.store.cache import cache_folder
 
 _SMALL = 4 << 20  # bytes; hashing less takes a few milliseconds
 
@@ -36,9 +36,8 @@ def model_sha256(path: Path, *, every_byte: bool) -> str:
 
 
 def cache_file() -> Path:
-    """$XDG_CACHE_HOME/retro/encoders.json, or the same under ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "retro" / "encoders.json"
+    """Where the hashes are remembered."""
+    return cache_folder() / "encoders.json"
 
 
 def _read() -> dict[str, Any]:

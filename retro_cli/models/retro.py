@@ -20,6 +20,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from retro_cli.models import saving
 from retro_cli.models.added import AddedParts
 from retro_cli.models.attention import RelativeAttention
+from retro_cli.models.base import portable_name
 from retro_cli.models.config import ADDED_WEIGHTS, FITTED, FROM_SCRATCH, RetroConfig
 from retro_cli.models.families import family
 from retro_cli.models.loss import summed_nats
@@ -65,7 +66,8 @@ class RetroForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     ) -> RetroForCausalLM:  # fmt: skip
         """RETRO-fitting (section 4.3): a pretrained model, frozen, and fresh RETRO parts.
 
-        base: a causal language model, which is wrapped and not copied, or a folder of one.
+        base: a causal language model, which is wrapped and not copied, a folder of one, or a name
+        that ``find_base`` knows.
         config, or settings of RetroConfig: its base_config is replaced by the base's.
         """
         model = saving.load_base(base) if isinstance(base, (str, Path)) else base
@@ -74,7 +76,7 @@ class RetroForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             config = RetroConfig(model.config, **{"origin": FITTED, **settings})
         model.config.dtype = model.dtype  # of the weights that are hashed
         config.base_config = model.config
-        config.base_name = config.base_name or str(model.config.name_or_path or "")
+        config.base_name = config.base_name or portable_name(model.config.name_or_path or "")
         config.base_hash = saving.weights_hash(model)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -108,10 +110,11 @@ class RetroForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
     ) -> RetroForCausalLM:  # fmt: skip
         """A saved model. Of a folder with added weights only, its base is loaded too.
 
-        base: where that base is now, if not where it was, or the base itself. dtype: for all
-        weights, once the base's are found to be the right ones. Nothing is fetched from a network
-        unless local_files_only=False is passed. Raises InputNotFound, IntegrityError (weights
-        missing or damaged), UsageError (another base).
+        base: where that base is now, if not where it was (one that came by name is found by its
+        name), or the base itself. dtype: for all weights, once the base's are found to be the
+        right ones. Nothing is fetched from a network unless local_files_only=False is passed.
+        Raises InputNotFound, IntegrityError (weights missing or damaged), UsageError (another
+        base), MissingExtra (the package of a base that came by name).
         """
         path, config = saving.checked_folder(folder)
         if config.weights == ADDED_WEIGHTS:

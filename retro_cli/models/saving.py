@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
 from retro_cli.errors import InputNotFound, IntegrityError, UsageError
+from retro_cli.models.base import find_base, goes_by_name, portable_name
 from retro_cli.models.config import ADDED_WEIGHTS, RetroConfig
 
 Model = Any
@@ -33,13 +34,20 @@ def weights_hash(model: Model) -> str:
     return digest.hexdigest()
 
 
-def load_base(folder: str | Path, **settings: Any) -> Model:
-    """A causal language model from a folder. Raises InputNotFound or IntegrityError."""
+def load_base(name: str | Path, **settings: Any) -> Model:
+    """A causal language model from a folder, or by a name that ``find_base`` knows.
+
+    Raises what ``find_base`` does for a name; InputNotFound or IntegrityError for a folder.
+    """
     settings = local(settings)
-    if settings["local_files_only"] and not (Path(folder) / CONFIG_FILE).is_file():
+    here = settings["local_files_only"]
+    folder = find_base(name, allow_download=not here) if goes_by_name(name) else name
+    if here and not (Path(folder) / CONFIG_FILE).is_file():
         raise InputNotFound(f"no model in {folder}", f"a folder with a {CONFIG_FILE} is needed")
     with damage_told(folder):
-        return AutoModelForCausalLM.from_pretrained(str(folder), **settings)
+        model = AutoModelForCausalLM.from_pretrained(str(folder), **settings)
+    model.config.name_or_path = portable_name(name)
+    return model
 
 
 def local(settings: dict[str, Any]) -> dict[str, Any]:

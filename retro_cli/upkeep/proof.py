@@ -23,8 +23,9 @@ from retro_cli.index.bitmaps import load_bitmap
 from retro_cli.index.exact import exact_search
 from retro_cli.index.generation import all_generations
 from retro_cli.index.segments import load_index, stored_ids
-from retro_cli.query.neighbours import NeighbourTable, table_names
 from retro_cli.query.retrieve import Retriever
+from retro_cli.query.table import table_names
+from retro_cli.reading.text_table import given_ids
 from retro_cli.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -147,13 +148,11 @@ def _check_structure(retriever: Retriever, live: Bits, kept: Bits, proof: Proof)
 
 
 def _check_tables(retriever: Retriever, kept: Bits, proof: Proof) -> None:
-    """No neighbour table, as it is read, gives a removed chunk."""
+    """No neighbour table, of chunks or of texts, gives a removed chunk as it is read."""
     for name in table_names(retriever.layout):
-        table = NeighbourTable(retriever.layout, name, retriever.own)
         proof.tables += 1
-        for part in table.manifest.parts:
-            chunks, neighbours = table.read(part)
-            given = np.unique(np.append(chunks, neighbours[neighbours >= 0]))
+        for ids in given_ids(retriever.layout, name, retriever.own):
+            given = np.unique(ids)
             for row in given[~kept[given]].tolist():
                 proof.leak(f"chunk {row} is in the neighbour table {name}")
 

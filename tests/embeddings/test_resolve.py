@@ -32,7 +32,7 @@ def test_other_weights_in_the_package_are_an_integrity_error(monkeypatch):
 
 
 def test_a_missing_package_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(module, "_package_folder", lambda name: None)
+    monkeypatch.setattr(module, "package_folder", lambda name: None)
     with pytest.raises(ConfigError) as missing:
         resolve(DEFAULT_ENCODER)
     assert "pip install" in missing.value.hint

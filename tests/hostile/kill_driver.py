@@ -28,6 +28,9 @@ from retro_cli.errors import DiskFull  # noqa: E402
 from retro_cli.filters import ledger  # noqa: E402
 from retro_cli.filters.rules import Rule  # noqa: E402
 from retro_cli.index.stage import IndexJob  # noqa: E402
+from retro_cli.query.table import NeighbourSettings  # noqa: E402
+from retro_cli.reading.of_model import reading_of  # noqa: E402
+from retro_cli.reading.text_neighbours import TextsToRead  # noqa: E402
 from retro_cli.store.layout import Layout  # noqa: E402
 from retro_cli.upkeep.compact import compact  # noqa: E402
 from retro_cli.upkeep.filtering import add_rule  # noqa: E402
@@ -63,12 +66,24 @@ def purge(db: Path, corpus: Path, encoder: str) -> None:
     compact(Layout(db), purge=True, yes=True)
 
 
+def neighbours(db: Path, corpus: Path, encoder: str) -> None:
+    pipeline.neighbours(Layout(db), "chunks", NeighbourSettings())
+
+
+def texts(db: Path, corpus: Path, encoder: str) -> None:
+    tokenizer, length = reading_of(Path(encoder), 8)
+    held = TextsToRead([str(corpus)], tokenizer, length, part_bytes=600)
+    pipeline.neighbours(Layout(db), "texts", NeighbourSettings(copies=0.9), texts=held)
+
+
 STAGES: dict[str, Callable[[Path, Path, str], None]] = {
     "chunk": chunk,
     "embed": embed,
     "index": index,
     "filter": filter_add,
     "purge": purge,
+    "neighbours": neighbours,
+    "texts": texts,
 }
 
 

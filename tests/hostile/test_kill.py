@@ -16,7 +16,15 @@ DRIVER = Path(__file__).parent / "kill_driver.py"
 @pytest.mark.parametrize("how", ["kill", "full"])
 @pytest.mark.parametrize(
     ("stage", "least"),
-    [("chunk", 20), ("embed", 10), ("index", 12), ("filter", 12), ("purge", 30)],
+    [
+        ("chunk", 20),
+        ("embed", 10),
+        ("index", 12),
+        ("filter", 12),
+        ("purge", 30),
+        ("neighbours", 10),
+        ("texts", 20),
+    ],
 )
 def test_a_rerun_after_any_interruption_is_byte_equal(tmp_path, static_encoder, stage, least, how):
     corpus = tmp_path / "corpus"

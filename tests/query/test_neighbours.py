@@ -8,11 +8,8 @@ from helpers import write_jsonl
 
 from retro_cli import Database
 from retro_cli.filters.match import Corpus, document_of
-from retro_cli.query.neighbours import (
-    NeighbourSettings,
-    NeighbourTable,
-    find_neighbours,
-)
+from retro_cli.query.neighbours import NeighbourTable, find_neighbours
+from retro_cli.query.table import NeighbourSettings
 from retro_cli.store.layout import Layout
 
 WORDS = ["the", "ferry", "harbour", "light", "keeper", "boat", "storm", "island"]

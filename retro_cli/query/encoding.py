@@ -1,0 +1,27 @@
+"""The encoder that a generation's vectors come from, for queries or for more texts like its own."""
+
+from __future__ import annotations
+
+from retro_cli.embeddings.encoder import Encoder, auto_precision, load_encoder
+from retro_cli.embeddings.resolve import resolve
+from retro_cli.query.retrieve import Retriever
+
+
+def query_encoder(retriever: Retriever) -> Encoder:
+    """Raises EncoderMismatch if its weights are not the ones the index was made with."""
+    resolved = resolve(retriever.generation.encoder.name, verify=False)
+    retriever.check_encoder(resolved.spec.fingerprint(), resolved.spec.name)
+    return load_encoder(resolved, purpose="query")
+
+
+def document_encoder(retriever: Retriever) -> Encoder:
+    """As the chunks were encoded: in int8 if they were, else in floats as this machine has them.
+
+    Raises EncoderMismatch as ``query_encoder`` does.
+    """
+    resolved = resolve(retriever.generation.encoder.name)
+    retriever.check_encoder(resolved.spec.fingerprint(), resolved.spec.name)
+    precision = retriever.generation.precision
+    if precision != "int8":  # half and single precision agree to four digits
+        precision = auto_precision(resolved.spec, "auto")
+    return load_encoder(resolved, purpose="bulk", precision=precision)
