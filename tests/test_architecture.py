@@ -26,6 +26,7 @@ ORDER = [
     ("training", "evaluate", "generate"),
     ("upkeep",),
     ("database", "pipeline", "status", "verify", "planning", "export"),
+    ("learning",),
     ("cli",),
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

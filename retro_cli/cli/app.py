@@ -20,6 +20,7 @@ from retro_cli.cli import (
     neighbours,
     planning,
     query,
+    train,
     upkeep,
 )
 from retro_cli.errors import EXIT_OK
@@ -37,6 +38,7 @@ app = typer.Typer(
 for _module in (
     build,
     neighbours,
+    train,
     query,
     look,
     filter,

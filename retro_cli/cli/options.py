@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from retro_cli.errors import UsageError
+
 INPUT = "Input"
 CHUNKS = "Chunks"
 ENCODER = "Encoder"
@@ -152,3 +154,11 @@ Memory = Annotated[
         min=0.01, metavar="GB", help="Memory that the index may take.", rich_help_panel=RESOURCES
     ),
 ]
+
+
+def whole_numbers(flag: str, text: str) -> list[int]:
+    """The numbers of "6,9,12". Raises UsageError for anything else."""
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"{flag} {text!r}", "whole numbers with commas, as in 6,9,12") from error
