@@ -86,6 +86,15 @@ Seed = Annotated[
     int | None,
     typer.Option("--seed", help="Of the weights and the order of the text.", rich_help_panel=RUN),
 ]
+Begin = Annotated[
+    str | None,
+    typer.Option(
+        "--begin",
+        help="How the added weights begin: induction (looking for the present token in the "
+        "neighbours) or random.",
+        rich_help_panel=RUN,
+    ),
+]
 Neighbours = Annotated[
     int | None, typer.Option("-k", help="Neighbours of each chunk.", rich_help_panel=SHAPE)
 ]
@@ -149,6 +158,7 @@ def fit(
     precision: Precision = None,
     save_every: SaveEvery = None,
     seed: Seed = None,
+    begin: Begin = None,
     overwrite: Overwrite = False,
     download: options.Download = False,
 ) -> None:

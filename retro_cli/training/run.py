@@ -18,6 +18,7 @@ from retro_cli.store.atomic import json_bytes, read_json, write_bytes
 from retro_cli.training.batches import Batches
 from retro_cli.training.checkpoint import Checkpoints
 from retro_cli.training.devices import accelerator as make_accelerator
+from retro_cli.training.induction import begin_as_induction, sample_of
 from retro_cli.training.loop import Outcome, Trainer
 from retro_cli.training.metrics import loss_plot
 from retro_cli.training.model import Proof, end_token, prove_untouched, save_model
@@ -75,6 +76,8 @@ def train(run: Run, *, overwrite: bool = False, progress: Progress = SILENT) -> 
             "name another folder with --out, or --overwrite it",
         )
     run.out.mkdir(parents=True, exist_ok=True)
+    if run.base is not None and run.settings.begin == "induction" and not model.added.embeddings:
+        begin_as_induction(model, sample_of(run.material.tokens))
     accelerator = make_accelerator(run.settings.precision)
     size = run.material.tokens.shape[1]
     end = end_token(run.tokenizer)

@@ -9,6 +9,7 @@ from retro_cli.config import fingerprint
 from retro_cli.errors import UsageError
 
 PRECISIONS = ("auto", "fp32", "bf16")
+BEGINNINGS = ("induction", "random")
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class TrainingSettings:
     learning_rate: the peak; warmup: steps to it; then a cosine to ``final`` of it. betas,
     weight_decay, clip: of AdamW and the norm of the gradient. neighbours: k. precision: bf16 runs
     the matrix work in bfloat16 (weights, gradients and the optimiser stay in float32). save_every:
-    steps between checkpoints. seed: of the weights and of the order of the documents.
+    steps between checkpoints. seed: of the weights and of the order of the documents. begin: how
+    the added weights of a fitted model begin, "induction" (see ``induction.py``) or "random".
     Raises UsageError for numbers that mean nothing.
     """
 
@@ -38,6 +40,7 @@ class TrainingSettings:
     precision: str = "auto"
     save_every: int = 50
     seed: int = 0
+    begin: str = "induction"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
@@ -49,6 +52,8 @@ class TrainingSettings:
             raise UsageError(f"a learning rate of {self.learning_rate}", "between 0 and 1")
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision {self.precision!r}", f"one of {', '.join(PRECISIONS)}")
+        if self.begin not in BEGINNINGS:
+            raise UsageError(f"--begin {self.begin!r}", f"one of {', '.join(BEGINNINGS)}")
 
     def changed(self, **values: Any) -> TrainingSettings:
         """A copy with every value that is not None put in."""
@@ -130,7 +135,7 @@ SCRATCH_PRESETS = {
 FIT_PRESETS = {
     "tiny": Preset(
         "two CPU cores, about ten minutes",
-        replace(_TINY, steps=60, batch=4, warmup=10, save_every=20),
+        replace(_TINY, steps=80, batch=4, warmup=10, save_every=20),
         added={"encoder_width": 256, "encoder_heads": 4},
     ),
     "gpu-hour": Preset(

@@ -1,0 +1,136 @@
+"""retro fit and retro train from the command line, on a database of a few dozen chunks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import write_jsonl
+from model_helpers import shaken
+from transformers import AutoModelForCausalLM, LlamaConfig
+
+from retro_cli.models.retro import RetroForCausalLM
+from retro_cli.models.saving import load_base
+from retro_cli.training.metrics import read_metrics
+
+WORDS = ["the", "ferry", "harbour", "light", "keeper", "boat", "storm", "island"]
+SHAPE = ["--cca-layers", "2", "--encoder-width", 16, "--encoder-heads", 2, "--encoder-layers", 1]
+SHORT = ["--steps", 4, "--sequence", 192, "--batch", 2, "--save-every", 2, "--precision", "fp32"]
+
+
+def documents(seed, count):
+    random = np.random.default_rng(seed)
+    return [
+        {"id": f"{seed}-{n}", "text": " ".join(random.choice(WORDS, 150))} for n in range(count)
+    ]
+
+
+@pytest.fixture
+def exact_db(retro, static_encoder, bpe_path, tmp_path):
+    """A database cut exactly, with the model's tokenizer."""
+    write_jsonl(tmp_path / "posts.jsonl", documents(1, 8))
+    cut = ["--encoder", static_encoder, "--tokenizer", bpe_path, "--cut", "exact"]
+    for stage in (["chunk", "posts.jsonl", "--db", "posts.db", *cut], ["embed"], ["index"]):
+        done = retro(*stage, *([] if stage[1:] else ["posts.db"]))
+        assert done.code == 0, done.err
+    return tmp_path / "posts.db"
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory, bpe_path) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    vocabulary = len(json.loads(bpe_path.read_text())["model"]["vocab"])
+    config = LlamaConfig(
+        vocab_size=vocabulary + 8, hidden_size=16, intermediate_size=24, num_hidden_layers=3,
+        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=512,
+    )  # fmt: skip
+    shaken(AutoModelForCausalLM.from_config(config)).save_pretrained(folder)
+    (folder / "tokenizer.json").write_bytes(bpe_path.read_bytes())
+    return folder
+
+
+def test_fit_makes_a_model_that_opens_and_proves_its_base_untouched(
+    retro, exact_db, base_folder, tmp_path
+):
+    told = retro("fit", exact_db, "--base", base_folder, "--out", "m", *SHAPE, *SHORT)
+    assert told.code == 0, told.err
+    assert "bit-identical" in told.err
+    names = {path.name for path in (tmp_path / "m").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "training.json",
+            "metrics.jsonl", "loss.svg"} <= names  # fmt: skip
+    assert "checkpoints" not in names
+    assert [line["step"] for line in read_metrics(tmp_path / "m" / "metrics.jsonl")] == [0, 1, 2, 3]
+    model = RetroForCausalLM.from_pretrained(tmp_path / "m")
+    ids = torch.arange(5, 69)[None]
+    with torch.no_grad():
+        assert torch.equal(model(ids).logits, load_base(base_folder).eval()(ids).logits)
+    record = json.loads((tmp_path / "m" / "training.json").read_text())
+    assert record["proof"]["backbone_sha256"] == model.config.base_hash
+    assert str(tmp_path) not in json.dumps(record)
+
+
+def test_a_finished_run_is_not_done_again_and_another_needs_overwrite(
+    retro, exact_db, base_folder, tmp_path
+):
+    asked = ["fit", exact_db, "--base", base_folder, "--out", "m", *SHAPE, *SHORT]
+    assert retro(*asked).code == 0
+    before = (tmp_path / "m" / "model.safetensors").read_bytes()
+    again = retro(*asked)
+    assert again.code == 0
+    assert "nothing is left to do" in again.err
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
+    other = retro(*asked, "--seed", 5)
+    assert other.code == 2
+    assert "--overwrite" in other.err
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == before
+    assert retro(*asked, "--seed", 5, "--overwrite").code == 0
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() != before
+
+
+def test_train_takes_the_databases_tokenizer(retro, exact_db, tmp_path):
+    told = retro("train", exact_db, "--json", "--out", "s", *SHAPE, *SHORT)
+    assert told.code == 0, told.err
+    report = json.loads(told.out)
+    assert report["outcome"]["steps"] == 4
+    assert report["frozen_weights"] == 0
+    model = RetroForCausalLM.from_pretrained(tmp_path / "s")
+    assert model.config.origin == "from_scratch"
+
+
+def test_a_database_cut_for_another_model_trains_one_on_texts_only(
+    retro, db, base_folder, tmp_path
+):
+    asked = ["fit", db, "--base", base_folder, "--out", "m", *SHAPE, *SHORT]
+    refused = retro(*asked)
+    assert refused.code == 2
+    assert "--text" in refused.err
+    assert not (tmp_path / "m").exists()
+    write_jsonl(tmp_path / "held.jsonl", documents(2, 4))
+    told = retro(*asked, "--text", "held.jsonl")
+    assert told.code == 0, told.err
+    assert "tokenising its neighbours' text again" in told.err
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--preset", "huge"], "one of tiny"),
+        (["--cca-layers", "two"], "6,9,12"),
+        (["--cca-layers", "9"], "layers from 1 to 3"),
+        (["--sequence", 100], "multiple of 64"),
+        (["--steps", 0], "at least 1"),
+        (["--base", "nowhere"], "no language model"),
+        (["--precision", "fp8"], "bf16"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_words(
+    retro, exact_db, base_folder, tmp_path, more, says
+):
+    told = retro("fit", exact_db, "--base", base_folder, "--out", "m", *SHAPE, *SHORT, *more)
+    assert told.code == 2, told.err
+    assert says in told.err
+    assert "Traceback" not in told.err
+    assert not (tmp_path / "m" / "config.json").exists()
