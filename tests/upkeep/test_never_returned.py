@@ -1,0 +1,83 @@
+"""What a rule took is in no answer: not as a hit, a continuation, a name, nor half a change."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from upkeep_library import BAD, GOOD, Library, posts
+
+from retro_cli.database import Database
+from retro_cli.index.generation import all_generations
+from retro_cli.upkeep.filtering import undo_rule
+
+
+def test_a_filtered_chunk_is_no_continuation(tmp_path, static_encoder):
+    library = Library(tmp_path, static_encoder, tokens=4)
+    library.write("a", posts("x", "the boat the boat the storm storm storm the light light light"))
+    library.update()
+    assert any("storm" in hit.continuation for hit in library.hits())
+    library.add(match="storm")
+    hits = library.hits()
+    assert [("storm" in hit.text, "storm" in hit.continuation) for hit in hits] == [
+        (False, False)
+    ] * 2
+    assert {hit.continuation for hit in hits} == {""}
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"level": "doc"}, {"source": ["*"]}, {"source": ["bad"]}, {"where": "year >= 1990"},
+     {"where": "source = bad"}, {"level": "doc", "source": ["b*", "g*"], "where": "year < 2000"}],
+)  # fmt: skip
+def test_no_way_of_asking_returns_what_a_rule_took(library, how):
+    assert library.documents(**how) & BAD
+    library.add(sources=("bad",))
+    assert not library.documents(**how) & BAD
+    with Database.open(library.layout.root) as database:
+        vectors = database.encoder.encode_queries(["the boat was rude", "the rude ferry"])
+        for answer in database.search(vectors, 100):
+            assert {hit.source for hit in answer.hits} == {"good"}
+        assert len(database.retriever.live().nonzero()[0]) == 3
+
+
+def test_a_merged_row_is_not_named_beside_the_row_that_stands_for_it(twins):
+    twins.add(documents=("b0",))
+    for how in ({}, {"source": ["a"]}, {"level": "doc"}):
+        assert "b0" not in twins.documents(**how)
+    assert twins.hits(source=["b"]) == ()
+
+
+def test_a_reader_keeps_the_generation_it_opened(library):
+    with Database.open(library.layout.root) as reader:
+        library.add(sources=("bad",))
+        for number in range(4):
+            library.add(match=f"storm|{number}")
+            undo_rule(library.layout, number + 2)
+        assert {hit.document for hit in reader.query("the boat", k=100)} == GOOD | BAD
+    assert library.documents() == GOOD
+    library.add(match="kind boat|boat was")
+    assert len(all_generations(library.layout.index)) <= 4
+
+
+def test_queries_during_adds_and_undos_get_the_answer_of_one_generation(library):
+    seen, failed, stop = set(), [], threading.Event()
+
+    def read():
+        while not stop.is_set():
+            try:
+                seen.add(frozenset(library.documents()))
+            except Exception as error:
+                failed.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for number in range(1, 13):
+            library.add(sources=("bad",))
+            undo_rule(library.layout, number)
+    finally:
+        stop.set()
+        reader.join()
+    assert failed == []
+    assert seen <= {frozenset(GOOD), frozenset(GOOD | BAD)}
