@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -215,45 +214,3 @@ def test_a_purge_waits_for_readers_of_the_old_text(retro, forum, static_encoder)
         assert reader.query("the ferry left", k=5)
     assert retro("compact", forum, "--purge", "--yes").code == 0
     assert SECRET not in decoded(forum, static_encoder)
-
-
-def test_every_answer_is_that_of_one_generation_while_much_is_going_on(retro, forum, tmp_path):
-    """Readers open and ask without pause; none fails, none sees half a change."""
-    stop = threading.Event()
-    wrong: list[str] = []
-    asked = [0]
-
-    def read() -> None:
-        while not stop.is_set():
-            try:
-                with Database.open(forum) as db:
-                    rules = db.retriever.generation.filtered.rules
-                    for _ in range(5):
-                        found = db.query(SECRET, k=40)
-                        asked[0] += 1
-                        if rules and any(hit.source == "bad" for hit in found):
-                            wrong.append("a filtered source answered")
-                        if len(found) < 10:
-                            wrong.append(f"only {len(found)} results")
-            except Exception as error:
-                wrong.append(repr(error))
-                return
-
-    readers = [threading.Thread(target=read) for _ in range(3)]
-    for reader in readers:
-        reader.start()
-    try:
-        for turn in range(6):
-            with (tmp_path / "forum" / "posts.jsonl").open("a") as file:
-                record = {"id": f"n{turn}", "text": f"the light {turn}. " * 9, "source": "good"}
-                file.write(json.dumps(record) + "\n")
-            retro("build", tmp_path / "forum", "--db", forum)
-            retro("filter", "add", forum, "--source", "bad", "--reason", f"turn {turn}")
-            retro("compact", forum, "--max-dead", 0)
-            assert retro("filter", "undo", forum, turn + 1).code == 0
-    finally:
-        stop.set()
-        for reader in readers:
-            reader.join()
-    assert wrong == []
-    assert asked[0] > 50

@@ -1,23 +1,31 @@
-"""Readers in processes of their own, while a writer adds, filters, undoes and compacts."""
+"""Readers, in threads and in other processes, at every write of builds, rules and compactions."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from helpers import process, write_jsonl
+from helpers import write_jsonl
+from readers import Readers, at_each_write
 
-QUERIES = 1500
+from retro_cli import Database
+
+QUESTION = "the ferry in storm"
+TURNS = 3
+POSTS = 60
 
 
 @pytest.fixture
 def forum(retro, static_encoder, tmp_path) -> Path:
     posts = [
         {"id": f"p{n}", "text": f"the ferry {n} left the harbour in storm {n}", "source": source}
-        for n, source in enumerate(["good", "good", "bad"] * 20)
+        for n, source in enumerate(["good", "good", "bad"] * (POSTS // 3))
     ]
     write_jsonl(tmp_path / "posts.jsonl", posts)
     db = tmp_path / "forum.db"
@@ -26,37 +34,101 @@ def forum(retro, static_encoder, tmp_path) -> Path:
     return db
 
 
-def test_thousands_of_queries_in_other_processes_each_see_one_generation(forum, tmp_path):
-    questions = tmp_path / "questions.txt"
-    questions.write_text("the ferry in storm\n" * QUERIES)
-    command = [sys.executable, "-m", "retro_cli", "query", forum, "--json", "-k", "40"]
+def steps(db: Path, turn: int) -> Iterator[list[object]]:
+    """What a writer does in one turn: one document more, a rule, a compaction, an undo."""
+    with (db.parent / "posts.jsonl").open("a") as file:
+        record = {"id": f"n{turn}", "text": f"the light {turn}", "source": "good"}
+        file.write(json.dumps(record) + "\n")
+    yield ["build", "posts.jsonl", "--db", db]
+    yield ["filter", "add", db, "--source", "bad", "--reason", f"turn {turn}"]
+    yield ["compact", db, "--max-dead", 0]
+    yield ["filter", "undo", db, turn + 1]
 
-    def reader() -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*map(str, command), "--queries", str(questions)],
+
+class Reader:
+    """``retro query`` as a process that answers one line at a time, from what it once opened."""
+
+    def __init__(self, db: Path) -> None:
+        ask = ["query", str(db), "--queries", "-", "--json", "-k", "99"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "retro_cli", *ask],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},  # they share the cores
         )
+        self.answered = 0
+        self.ask()
+        self.first = self.answer()
 
-    readers = [reader(), reader()]
-    for turn in range(3):
-        with (tmp_path / "posts.jsonl").open("a") as file:
-            record = {"id": f"n{turn}", "text": f"the light {turn}", "source": "good"}
-            file.write(json.dumps(record) + "\n")
-        for words in (
-            ["build", "posts.jsonl", "--db", forum],
-            ["filter", "add", forum, "--source", "bad", "--reason", f"turn {turn}"],
-            ["compact", forum, "--max-dead", "0"],
-            ["filter", "undo", forum, turn + 1],
-        ):
-            done = process(*words, cwd=tmp_path)
-            assert done.returncode == 0, done.stderr
-    for one in readers:
-        out, err = one.communicate(timeout=120)
-        assert one.returncode == 0, err
-        answers = [json.loads(line)["hits"] for line in out.splitlines()]
-        assert len(answers) == QUERIES
-        # One reader, one generation: all its answers to one question are the same, to the bit.
-        assert all(answer == answers[0] for answer in answers)
-        assert len(answers[0]) == 40
+    def ask(self, times: int = 1) -> None:
+        self.process.stdin.write(f"{QUESTION}\n" * times)
+        self.process.stdin.flush()
+
+    def answer(self) -> list[dict]:
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        self.answered += 1
+        return json.loads(line)["hits"]
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _, said = self.process.communicate(timeout=120)
+        assert self.process.returncode == 0, said
+
+
+def test_thousands_of_queries_in_other_processes_each_see_one_generation(retro, forum, monkeypatch):
+    with ExitStack() as stack:
+        readers = [stack.enter_context(Reader(forum))]
+
+        def all_answer(times: int = 1) -> None:
+            """One reader, one generation: its answers to a question are the same, to the bit."""
+            for reader in readers:
+                reader.ask(times)
+            for reader in readers:
+                for _ in range(times):
+                    assert reader.answer() == reader.first
+
+        writes = stack.enter_context(at_each_write(monkeypatch, all_answer))
+        for turn in range(TURNS):
+            for step in steps(forum, turn):
+                before = writes[0]
+                all_answer(times=12)
+                done = retro(*step)
+                assert done.code == 0, done.err
+                assert writes[0] - before >= 10  # answers of every reader in the midst of it
+                all_answer(times=12)
+                if turn == 0:
+                    readers.append(stack.enter_context(Reader(forum)))
+        # Opened before the first step and after each of the four of the first turn.
+        shown = [[hit["source"] for hit in reader.first] for reader in readers]
+        assert [len(sources) for sources in shown] == [60, 61, 41, 41, 61]
+        assert [sources.count("bad") for sources in shown] == [20, 20, 0, 0, 20]
+        assert readers[0].answered > 400
+        assert sum(reader.answered for reader in readers) > 2000
+
+
+def test_every_answer_is_that_of_one_generation_while_much_is_going_on(retro, forum, monkeypatch):
+    """Readers open and ask without pause; none fails, none sees half a change."""
+
+    def read() -> Iterator[None]:
+        with Database.open(forum) as db:
+            rules = db.retriever.generation.filtered.rules
+            for _ in range(5):
+                found = db.query(QUESTION, k=99)
+                assert len(found) == db.retriever.generation.rows
+                assert sum(hit.source == "bad" for hit in found) == (0 if rules else 20)
+                yield
+
+    with (
+        Readers(read, count=3) as readers,
+        at_each_write(monkeypatch, readers.all_answer) as writes,
+    ):
+        for turn in range(TURNS):
+            for step in steps(forum, turn):
+                done = retro(*step)
+                assert done.code == 0, done.err
+    assert min(readers.answered) >= writes[0] > TURNS * 60

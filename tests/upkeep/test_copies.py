@@ -40,6 +40,7 @@ def test_a_whole_document_said_twice_answers_for_the_source_that_is_left(tmp_pat
 @pytest.mark.parametrize("how", ["exact", "near"])
 def test_copies_are_taken_with_what_they_copy(twins, how):
     twins.add(sources=("a",), copies=how)
+    assert twins.documents() == {"b0", "c0"}
     words = twins.words()
     assert "boat" not in words
     assert "light" in words
@@ -50,6 +51,7 @@ def test_a_later_copy_of_what_a_rule_takes_stays_out(twins):
     twins.add(sources=("a",), copies="exact")
     twins.write("d", posts("d", "the boat the storm the keeper the keeper"))
     twins.update()
+    assert twins.documents() == {"b0", "c0", "d0"}
     assert "boat" not in twins.words()
     assert "keeper" in twins.words()
 
@@ -58,6 +60,7 @@ def test_a_copy_stays_out_when_its_original_leaves_the_corpus(twins):
     twins.add(sources=("a",), copies="exact")
     (twins.inputs / "a.jsonl").unlink()
     twins.update()
+    assert twins.documents() == {"b0", "c0"}
     assert "boat" not in twins.words()
 
 
@@ -77,9 +80,13 @@ def sentences(seed, count):
     return " ".join(words)
 
 
-@pytest.mark.parametrize("tokens", [16, 64])
+@pytest.mark.parametrize(
+    ("tokens", "new"),
+    [(16, [0, 6]),  # three new tokens are a quarter of the first chunk's runs of five
+     (64, [6])],  # and a twentieth here; the last chunk is a scrap that has no such run
+)  # fmt: skip
 def test_near_copies_are_taken_though_their_chunks_begin_elsewhere(
-    tmp_path, static_encoder, tokens
+    tmp_path, static_encoder, tokens, new
 ):
     library = Library(tmp_path, static_encoder, tokens=tokens)
     text = sentences(1, 6 * tokens)
@@ -87,13 +94,15 @@ def test_near_copies_are_taken_though_their_chunks_begin_elsewhere(
     library.write("b", posts("b", "x y z " + text))
     library.write("c", posts("c", sentences(2, 6 * tokens)))
     library.update()
+    copy = sorted(hit.chunk for hit in library.hits(source=["b"]))
+    assert len(copy) == 7
     _, exact, _ = library.add(sources=("a",), copies="exact")
     assert exact.chunks == 6
     undo_rule(library.layout, 1)
     library.add(sources=("a",), copies="near")
-    found = [hit.text for hit in library.hits(source=["b"])]
-    assert len(found) <= 2  # its first chunk may be new in part, its last is a scrap
-    assert {hit.source for hit in library.hits()} <= {"b", "c"}
+    left = sorted(hit.chunk for hit in library.hits(source=["b"]))
+    assert left == [copy[place] for place in new]
+    assert {hit.source for hit in library.hits()} == {"b", "c"}
     assert len(library.hits(source=["c"])) == 6
 
 
@@ -106,7 +115,10 @@ def test_near_copies_of_a_chunk_outlive_an_edit_that_moves_its_borders(tmp_path,
     whole = text.replace(" ", "")[128:192]
     library.add(passages=passages(library.layout, [2]), copies="near")
     assert whole not in library.words().replace(" ", "")
+    assert len(library.hits(source=["a"])) == 4
     library.write("a", posts("a", "x y z " + text))
     library.update()
-    shown = [hit.text.replace(" ", "") for hit in library.hits()]
-    assert not any(whole[:48] in text for text in shown)
+    shown = [hit.text.replace(" ", "") for hit in library.hits(source=["a"])]
+    assert len(shown) == 5  # of six: the edit moved three of the passage's letters out of it
+    assert not any(whole[:4] in passage for passage in shown)
+    assert any(passage.startswith(whole[-3:]) for passage in shown)
