@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -65,21 +66,43 @@ def vectors_of(db: Path, ids: list[int]) -> np.ndarray:
     value = json.loads((db / "embeddings" / "manifest.json").read_text())
     files = {part["name"]: part["file"]["name"] for part in value["parts"]}
     rows = []
+    assert {path.name for path in (db / "embeddings").glob("*.npy")} == set(files.values())
     for part in manifest.parts:
         stored = np.load(db / "embeddings" / files[part.name])
         rows += [stored[i - part.base] for i in ids if part.base <= i < part.base + part.rows]
     return np.array(rows)
 
 
+def indexed_ids(db: Path) -> set[int]:
+    """Every id in every index file on the disk, list by list, whether a generation names it."""
+    found: set[int] = set()
+    for path in db.rglob("*.faiss"):
+        index = faiss.read_index(str(path))
+        inverted = faiss.extract_index_ivf(index)  # raises if it is any other kind
+        assert inverted.direct_map.type == faiss.DirectMap.NoMap  # no second place for ids
+        lists = inverted.invlists
+        held = [
+            faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number)).tolist()
+            for number in range(lists.nlist)
+            if lists.list_size(number)
+        ]
+        assert sum(map(len, held)) == index.ntotal
+        found.update(*held)
+    return found
+
+
 def test_a_purge_leaves_nothing_to_decode(retro, forum, static_encoder):
     assert SECRET in decoded(forum, static_encoder)
     assert retro("filter", "score", forum, "--scorer", "words").code == 0
-    bad = [row["chunk"] for row in hits(retro, forum, SECRET, k=50) if row["source"] == "bad"]
+    bad = [row["chunk"] for row in hits(retro, forum, SECRET, k=999) if row["source"] == "bad"]
     assert retro("filter", "add", forum, "--source", "bad", "--reason", "noise").code == 0
     before = {hit["chunk"]: hit["score"] for hit in hits(retro, forum, "the ferry left", k=30)}
     refused = retro("compact", forum, "--purge")
     assert refused.code == 2
     assert SECRET in decoded(forum, static_encoder)
+    assert len(bad) == 45
+    held = indexed_ids(forum)
+    assert held > set(bad)  # a mask hides them, and they are there
     done = retro("compact", forum, "--purge", "--yes", "--json")
     assert done.code == 0, done.err
     assert done.rows[0]["rules_ended"] == [1]
@@ -87,6 +110,7 @@ def test_a_purge_leaves_nothing_to_decode(retro, forum, static_encoder):
     for word in SECRET.split():
         assert word not in left
     assert not vectors_of(forum, bad).any()
+    assert indexed_ids(forum) == held - set(bad)
     after = {hit["chunk"]: hit["score"] for hit in hits(retro, forum, "the ferry left", k=30)}
     assert after == before
     assert retro("filter", "verify", forum).code == 0
