@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -59,6 +60,12 @@ def everything(folder: Path) -> dict[str, tuple]:
         times = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
         found[str(path.relative_to(folder))] = (data, *times)
     return found
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """The sha256 of every file below ``folder`` but the lock. Equal: no byte was changed."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @dataclass

@@ -91,12 +91,12 @@ def indexed_ids(db: Path) -> set[int]:
     return found
 
 
-def test_a_purge_leaves_nothing_to_decode(retro, forum, static_encoder):
+def test_a_purge_leaves_nothing_to_decode(retro, ask, forum, static_encoder):
     assert SECRET in decoded(forum, static_encoder)
     assert retro("filter", "score", forum, "--scorer", "words").code == 0
-    bad = [row["chunk"] for row in hits(retro, forum, SECRET, k=999) if row["source"] == "bad"]
+    bad = [row["chunk"] for row in ask(forum, SECRET, 999) if row["source"] == "bad"]
     assert retro("filter", "add", forum, "--source", "bad", "--reason", "noise").code == 0
-    before = {hit["chunk"]: hit["score"] for hit in hits(retro, forum, "the ferry left", k=30)}
+    before = {hit["chunk"]: hit["score"] for hit in ask(forum, "the ferry left", 30)}
     refused = retro("compact", forum, "--purge")
     assert refused.code == 2
     assert SECRET in decoded(forum, static_encoder)
@@ -111,7 +111,7 @@ def test_a_purge_leaves_nothing_to_decode(retro, forum, static_encoder):
         assert word not in left
     assert not vectors_of(forum, bad).any()
     assert indexed_ids(forum) == held - set(bad)
-    after = {hit["chunk"]: hit["score"] for hit in hits(retro, forum, "the ferry left", k=30)}
+    after = {hit["chunk"]: hit["score"] for hit in ask(forum, "the ferry left", 30)}
     assert after == before
     assert retro("filter", "verify", forum).code == 0
     assert retro("verify", forum).code == 0
@@ -122,11 +122,7 @@ def test_a_purge_leaves_nothing_to_decode(retro, forum, static_encoder):
     assert np.isnan(scores[bad]).all()
 
 
-def hits(retro, db, text, k=10) -> list[dict]:
-    return retro("query", db, text, "-k", k, "--json").rows[0]["hits"]
-
-
-def test_a_purged_rule_cannot_be_undone_and_goes_on_holding(retro, forum, tmp_path):
+def test_a_purged_rule_cannot_be_undone_and_goes_on_holding(retro, ask, forum, tmp_path):
     retro("filter", "add", forum, "--source", "bad", "--reason", "noise")
     assert retro("compact", forum, "--purge", "--yes").code == 0
     refused = retro("filter", "undo", forum, 1)
@@ -136,24 +132,24 @@ def test_a_purged_rule_cannot_be_undone_and_goes_on_holding(retro, forum, tmp_pa
     with (tmp_path / "forum" / "posts.jsonl").open("a") as file:
         file.write(json.dumps({"id": "new", "text": "the island", "source": "good"}) + "\n")
     retro("build", tmp_path / "forum", "--db", forum)
-    assert not [hit for hit in hits(retro, forum, SECRET, k=99) if hit["source"] == "bad"]
+    assert not [hit for hit in ask(forum, SECRET) if hit["source"] == "bad"]
     assert retro("filter", "undo", forum, 1, "--lift").code == 0
-    assert [hit for hit in hits(retro, forum, SECRET, k=99) if hit["source"] == "bad"]
+    assert [hit for hit in ask(forum, SECRET) if hit["source"] == "bad"]
 
 
-def test_a_rollback_keeps_todays_rules_and_stops_at_a_purge(retro, forum, tmp_path):
+def test_a_rollback_keeps_todays_rules_and_stops_at_a_purge(retro, ask, forum, tmp_path):
     retro("filter", "add", forum, "--source", "bad", "--reason", "noise")
     with (tmp_path / "forum" / "posts.jsonl").open("a") as file:
         file.write(json.dumps({"id": "new", "text": "the island " * 9, "source": "good"}) + "\n")
     retro("build", tmp_path / "forum", "--db", forum)
-    assert any(hit["document"] == "new" for hit in hits(retro, forum, "the island", k=3))
+    assert any(hit["document"] == "new" for hit in ask(forum, "the island", 3))
     assert retro("rollback", forum, 1).code == 0
-    assert not any(hit["document"] == "new" for hit in hits(retro, forum, "the island", k=99))
-    assert not [hit for hit in hits(retro, forum, SECRET, k=99) if hit["source"] == "bad"]
+    assert not any(hit["document"] == "new" for hit in ask(forum, "the island"))
+    assert not [hit for hit in ask(forum, SECRET) if hit["source"] == "bad"]
     assert retro("filter", "verify", forum).code == 0
     assert "rollback to 1" in retro("history", forum).out
     assert retro("index", forum).code == 0  # forward again
-    assert any(hit["document"] == "new" for hit in hits(retro, forum, "the island", k=3))
+    assert any(hit["document"] == "new" for hit in ask(forum, "the island", 3))
     missing = retro("rollback", forum, 99)
     assert missing.code == 2
     assert "no generation 99" in missing.err
@@ -163,46 +159,48 @@ def test_a_rollback_keeps_todays_rules_and_stops_at_a_purge(retro, forum, tmp_pa
     assert "purge" in past.err
 
 
-def test_a_rollback_with_filters_brings_back_that_generations_rules(retro, forum):
+def test_a_rollback_with_filters_brings_back_that_generations_rules(retro, ask, forum):
     retro("filter", "add", forum, "--source", "bad", "--reason", "noise")
     assert retro("rollback", forum, 1, "--with-filters").code == 0
-    assert [hit for hit in hits(retro, forum, SECRET, k=99) if hit["source"] == "bad"]
+    assert [hit for hit in ask(forum, SECRET) if hit["source"] == "bad"]
     assert retro("filter", "list", forum, "--json").rows[0]["state"] == "undone"
     assert retro("rollback", forum, 2, "--with-filters").code == 0
-    assert not [hit for hit in hits(retro, forum, SECRET, k=99) if hit["source"] == "bad"]
+    assert not [hit for hit in ask(forum, SECRET) if hit["source"] == "bad"]
     assert retro("filter", "list", forum, "--json").rows[0]["state"] == "active"
 
 
-def test_compaction_takes_replaced_documents_off_the_disk(retro, forum, tmp_path, static_encoder):
+def test_compaction_takes_replaced_documents_off_the_disk(
+    retro, ask, forum, tmp_path, static_encoder
+):
     posts = [
         {"id": f"p{n}", "text": f"the island {n} in light. " * 4, "source": "good"}
         for n in range(12)
     ]  # fmt: skip
     write_jsonl(tmp_path / "forum" / "posts.jsonl", posts)
     retro("build", tmp_path / "forum", "--db", forum, "--prune")
-    answers = hits(retro, forum, "the island", k=99)
+    answers = ask(forum, "the island")
     assert SECRET in decoded(forum, static_encoder)
     done = retro("compact", forum, "--keep-generations", 1, "--json").rows[0]
     assert done["rewritten"]["parts_gone"] == 1
     assert done["segments"] == 0  # the update let go of the dead rows itself
     assert done["bytes_after"] < done["bytes_before"]
     assert SECRET not in decoded(forum, static_encoder)
-    assert hits(retro, forum, "the island", k=99) == answers
+    assert ask(forum, "the island") == answers
     assert retro("verify", forum).code == 0
     again = retro("compact", forum, "--json").rows[0]
     assert again["generation"] == done["generation"]
 
 
-def test_what_a_compaction_dropped_from_the_index_comes_back_with_an_undo(retro, forum):
-    before = hits(retro, forum, SECRET, k=99)
+def test_what_a_compaction_dropped_from_the_index_comes_back_with_an_undo(retro, ask, forum):
+    before = ask(forum, SECRET)
     retro("filter", "add", forum, "--source", "bad", "--reason", "noise")
     assert retro("compact", forum, "--max-dead", 0, "--json").rows[0]["segments"] == 1
     assert retro("filter", "undo", forum, 1).code == 0
-    assert hits(retro, forum, SECRET, k=99) == before
+    assert ask(forum, SECRET) == before
 
 
 def test_purging_the_first_of_two_copies_leaves_the_other_its_answers(
-    retro, static_encoder, tmp_path
+    retro, ask, static_encoder, tmp_path
 ):
     text = "the keeper of the light saw the boat in the storm. " * 4
     records = [
@@ -216,13 +214,13 @@ def test_purging_the_first_of_two_copies_leaves_the_other_its_answers(
     retro("filter", "add", db, "--source", "bad", "--reason", "test")
     expected = [
         (hit["document"], hit["text"], hit["continuation"])
-        for hit in hits(retro, db, "the keeper of the light", k=99)
+        for hit in ask(db, "the keeper of the light")
     ]
     assert {document for document, _, _ in expected} == {"b", "c"}
     assert retro("compact", db, "--purge", "--yes").code == 0
     found = [
         (hit["document"], hit["text"], hit["continuation"])
-        for hit in hits(retro, db, "the keeper of the light", k=99)
+        for hit in ask(db, "the keeper of the light")
     ]
     assert found == expected
     assert retro("verify", db).code == 0
