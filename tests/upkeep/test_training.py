@@ -64,6 +64,14 @@ def test_a_database_without_vectors_cannot_train(retro, archive, static_encoder,
 def test_a_scorer_that_cannot_be_written_is_an_error_and_no_defect(retro, db, tmp_path):
     labelled(tmp_path / "l.csv")
     (tmp_path / "taken").mkdir()
-    for out in ("taken", "no/such/folder/mine.safetensors"):
-        refused = retro("filter", "train-scorer", db, "l.csv", "--out", out)
-        assert "defect" not in refused.err, refused.err
+    refused = retro("filter", "train-scorer", db, "l.csv", "--out", "taken")
+    assert (refused.code, "taken is a folder" in refused.err) == (2, True)
+    assert "defect" not in refused.err
+    assert list((tmp_path / "taken").iterdir()) == []
+
+
+def test_the_folder_of_a_scorer_is_made(retro, db, tmp_path):
+    labelled(tmp_path / "l.csv")
+    made = retro("filter", "train-scorer", db, "l.csv", "--out", "no/such/folder/mine.safetensors")
+    assert made.code == 0, made.err
+    assert (tmp_path / "no" / "such" / "folder" / "mine.safetensors").is_file()

@@ -52,11 +52,13 @@ def test_the_second_edition_replaces_the_first_and_touches_nothing_else(retro, i
         str(path.relative_to(tmp_path)): path.read_text(encoding="utf-8")
         for path in (tmp_path / "archive" / "yearbook").glob("*.md")
     }
+    checked = 0
     for question in QUESTIONS:
         found = retro("query", "island.db", question["question"], "-k", 20, "--json").rows[0][
             "hits"
         ]
         for hit in found:
-            assert hit["text"] in now.get(
-                hit["source"], hit["text"]
-            )  # no word of the first edition
+            if hit["source"] in now:  # no word of the first edition
+                assert hit["text"] in now[hit["source"]]
+                checked += 1
+    assert checked >= len(QUESTIONS)
