@@ -11,6 +11,7 @@ from retro_cli.models.cca import ChunkedCrossAttention
 from retro_cli.models.config import OWN, RetroConfig
 from retro_cli.models.encoder import NeighbourEncoder
 from retro_cli.models.families import attention_parts
+from retro_cli.models.mass import AttentionMass
 from retro_cli.models.passes import Pass
 
 Tensor = Any
@@ -22,7 +23,7 @@ class AddedParts(nn.Module):  # type: ignore[misc]
     ``attach`` hooks them into a base model: CCA reads the residual stream after a layer's
     self-attention and is added to what the self-attention returns, so that the feed-forward sees
     it. The base's code, weights and weight names stay as they are. ``current`` is the pass that
-    is under way; without one the base is left alone.
+    is under way; without one the base is left alone. ``mass``, if there, is told who was read.
     """
 
     def __init__(self, config: RetroConfig) -> None:
@@ -42,6 +43,7 @@ class AddedParts(nn.Module):  # type: ignore[misc]
             for _ in config.cca_layers
         )
         self.current: Pass | None = None
+        self.mass: AttentionMass | None = None
         self._residuals: dict[int, Tensor] = {}
 
     def attach(self, base: Any, layers: list[int]) -> None:
@@ -69,7 +71,7 @@ class AddedParts(nn.Module):  # type: ignore[misc]
         if not this.reads:
             return None
         cca = self.cca[index]
-        read = cca(hidden, this.slots, this.memory(cca, index))
+        read = cca(hidden, this.slots, this.memory(cca, index), self.mass)
         return (output[0] + read.to(output[0].dtype), *output[1:])
 
     def _encode(self, this: Pass, hidden: Tensor) -> None:

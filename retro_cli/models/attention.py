@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -40,13 +41,15 @@ class RelativeAttention(nn.Module):  # type: ignore[misc]
         return self._split(self.key(source)), self._split(self.value(source))
 
     def forward(
-        self, x: Tensor, keys: Tensor, values: Tensor, distance: Tensor, visible: Tensor
-    ) -> Tensor:
+        self, x: Tensor, keys: Tensor, values: Tensor, distance: Tensor, visible: Tensor,
+        record: Callable[[Tensor], None] | None = None,
+    ) -> Tensor:  # fmt: skip
         """What each query reads: (..., queries, width), exactly zero where nothing is visible.
 
         x: (..., queries, width). keys, values: (..., heads, keys, head width).
         distance: (..., queries, keys) int64, rows of the table, with leading dimensions that
         broadcast. visible: (..., keys) bool; one softmax runs over all visible keys.
+        record: is given the weights, (..., heads, queries, keys); without it they are never made.
         """
         queries = self._split(self.query(x))
         some = visible.any(dim=-1)[..., None, None]
@@ -54,17 +57,30 @@ class RelativeAttention(nn.Module):  # type: ignore[misc]
         hidden = ~(visible[..., None, :] | ~some)
         bias = self.distance_bias[:, distance].movedim(0, -3)
         logits = bias.masked_fill(hidden[..., None, :, :], float("-inf"))
-        flat = functional.scaled_dot_product_attention(
+        flat = _attended(
             queries.flatten(end_dim=-4),
             keys.flatten(end_dim=-4),
             values.flatten(end_dim=-4),
-            attn_mask=_spread(logits, queries.shape[:-3]).to(queries.dtype),
+            _spread(logits, queries.shape[:-3]).to(queries.dtype),
+            record and (lambda weights: record(weights.unflatten(0, queries.shape[:-3]))),
         )
         read = flat.view(*queries.shape).transpose(-2, -3).flatten(start_dim=-2)
         return self.output(read).masked_fill(~some, 0.0)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+
+
+def _attended(
+    queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor,
+    record: Callable[[Tensor], None] | None,
+) -> Tensor:  # fmt: skip
+    if record is None:
+        return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+    scaled = queries * queries.shape[-1] ** -0.5
+    weights = (scaled @ keys.transpose(-1, -2) + bias).softmax(dim=-1)
+    record(weights)
+    return weights @ values
 
 
 def _spread(logits: Tensor, lead: tuple[int, ...]) -> Tensor:

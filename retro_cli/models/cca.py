@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from retro_cli.models.attention import RelativeAttention
 from retro_cli.models.chunking import Slots, put, take
+from retro_cli.models.mass import AttentionMass
 
 Tensor = Any
 
@@ -82,9 +84,14 @@ class ChunkedCrossAttention(nn.Module):  # type: ignore[misc]
         shape = encoded.shape[2:4]
         return Memory(keys.unflatten(-2, shape), values.unflatten(-2, shape), visible)
 
-    def forward(self, hidden: Tensor, slots: Slots, memory: Memory) -> Tensor:
+    def forward(
+        self, hidden: Tensor, slots: Slots, memory: Memory, mass: AttentionMass | None = None
+    ) -> Tensor:
         """What the neighbours add to hidden (batch, tokens, width); zero where none is read."""
         k, r = memory.visible.shape[2:]
+        record = mass and partial(
+            mass.add, slots=slots, visible=memory.visible, tokens=hidden.shape[1]
+        )
         # Normalised per token, so before the tokens are spread over slots.
         readers = take(self.norm(hidden), slots.token)
         read = self.attention(
@@ -93,6 +100,7 @@ class ChunkedCrossAttention(nn.Module):  # type: ignore[misc]
             memory.values.flatten(start_dim=-3, end_dim=-2),
             distance_row(slots.slot, r, self.retrieved).repeat(1, 1, 1, k),
             memory.visible.flatten(start_dim=2),
+            record,
         )
         return put(read, slots, hidden.shape[1])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from retro_cli.models.base import portable_name
 from retro_cli.models.config import ADDED_WEIGHTS, FITTED, FROM_SCRATCH, RetroConfig
 from retro_cli.models.families import family
 from retro_cli.models.loss import summed_nats
+from retro_cli.models.mass import AttentionMass
 from retro_cli.models.passes import DecodingState, Pass, begin_pass
 
 Tensor = Any
@@ -187,6 +190,8 @@ class RetroForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
                 neighbour_ids, neighbour_mask, chunk_offset,
             )  # fmt: skip
         self.added.current = this
+        if self.added.mass is not None:
+            self.added.mass.clear()
         try:
             given = {
                 "input_ids": input_ids, "attention_mask": attention_mask,
@@ -205,6 +210,15 @@ class RetroForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             # Checkpointed layers run once more in the backward pass and need it then.
             if not (self.training and self._checkpointed()):
                 self.added.current = None
+
+    @contextmanager
+    def recorded_mass(self) -> Iterator[AttentionMass]:
+        """Within it, every pass leaves there how much each token read of each neighbour."""
+        self.added.mass = mass = AttentionMass()
+        try:
+            yield mass
+        finally:
+            self.added.mass = None
 
     def train(self, mode: bool = True) -> RetroForCausalLM:
         """As usual, but a frozen backbone keeps its dropout off, unless it is checkpointed."""
