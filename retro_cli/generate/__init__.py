@@ -1,0 +1,1 @@
+"""Text from a model that reads: one decoding loop, shared by every kind of reader."""

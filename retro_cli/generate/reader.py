@@ -1,0 +1,94 @@
+"""What the decoding loop, the readers and the retrievers know of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from retro_cli.query.retrieve import Hit
+
+Tensor = Any
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one query found, best first.
+
+    query: the text that was looked up. hits: at most k, scored by their cosine.
+    tokens: (hits, r) int32, each hit's chunk and continuation as the reader's tokens, -1 behind.
+    """
+
+    query: str
+    hits: tuple[Hit, ...]
+    tokens: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a reader makes of the tokens so far, for each of its rows.
+
+    logprobs: (rows, vocabulary) float32, natural logarithms, of the next token.
+    read: the number of the look-up whose evidence the step read, from 0; None without any.
+    evidence: that evidence, row by row. mass: (rows, k) float32, the share of the attention that
+    each hit got, or of the mixture; None if it was not asked for, or nothing was there to read.
+    """
+
+    logprobs: Tensor
+    read: int | None
+    evidence: Sequence[Evidence | None]
+    mass: Tensor | None = None
+
+
+class Retriever(Protocol):
+    """Where evidence comes from."""
+
+    def search(self, queries: Sequence[str], k: int) -> list[Evidence]:
+        """The evidence of each query, found together; fewer than ``k`` hits if there are fewer."""
+
+
+class Reading(Protocol):
+    """One prompt under way, as rows that continue it differently: one row, or a row a beam."""
+
+    def queries(self) -> list[str]:
+        """What has to be looked up before the next step, row after row; often nothing."""
+
+    def receive(self, evidence: Sequence[Evidence]) -> None:
+        """The answers to ``queries``, in its order."""
+
+    def step(self) -> Step:
+        """The next token's distribution, given all tokens so far."""
+
+    def advance(self, parents: Sequence[int], tokens: Sequence[int]) -> None:
+        """Row i becomes row ``parents[i]`` and ``tokens[i]``: rows may end, and may fork."""
+
+    def evidence(self, row: int) -> list[Evidence]:
+        """All that a row has received, in order."""
+
+
+class Reader(Protocol):
+    """A language model that reads what a retriever finds."""
+
+    @property
+    def k(self) -> int:
+        """Hits a look-up."""
+
+    @property
+    def ends(self) -> Collection[int]:
+        """The tokens that end a text."""
+
+    @property
+    def longest(self) -> int | None:
+        """Most tokens of prompt and continuation together; None where there is no such limit."""
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a prompt."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Their text, without special tokens; U+FFFD where a character is cut."""
+
+    def start(self, prompt: Sequence[int]) -> Reading:
+        """Begin to read. prompt: at least one token."""
