@@ -44,6 +44,11 @@ def clean(text: str) -> str:
     return _CONTROL.sub("�", " ".join(text.split()))
 
 
+def printable(text: str) -> str:
+    """Without control characters, but with its lines."""
+    return _CONTROL.sub("�", text)
+
+
 def width(default: int = 80, most: int = 100) -> int:
     """Columns to write in."""
     return min(shutil.get_terminal_size((default, 24)).columns, most)

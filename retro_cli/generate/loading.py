@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.errors import UsageError
+from retro_cli.models.config import ADDED_WEIGHTS
 from retro_cli.models.retro import RetroForCausalLM
 from retro_cli.models.saving import checked_folder
 
@@ -20,10 +23,9 @@ def load_retro(
     base: where the base of added weights is now. device: auto (a GPU if there is one), cpu, cuda.
     Raises InputNotFound, IntegrityError, ConfigError or UsageError.
     """
-    import torch
-
     _, config = checked_folder(folder)
-    homes = [folder, *([base] if base else []), Path(config.base_name)]
+    known = config.base_name if config.weights == ADDED_WEIGHTS else ""
+    homes = [Path(home) for home in (folder, base, known) if home]
     home = next((home for home in homes if (home / TOKENIZER).is_file()), folder)
     tokenizer = ChunkTokenizer(home)
     if tokenizer.vocabulary > config.vocab_size:

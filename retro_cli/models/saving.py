@@ -83,7 +83,9 @@ def checked_folder(folder: str | Path) -> tuple[Path, RetroConfig]:
     except ValueError as error:
         raise IntegrityError(f"{path / CONFIG_FILE} is damaged: {error}", "") from error
     if not isinstance(fields, dict) or fields.get("model_type") != RetroConfig.model_type:
-        raise UsageError(f"{path} holds no RETRO model", "fit one on it, or name another folder")
+        raise UsageError(
+            f"{path} holds no RETRO model", "retro fit makes one of it, or name another folder"
+        )
     if not any(path.glob("*.safetensors")):
         raise IntegrityError(f"{path} has no weights", "it was not written to its end")
     return path, RetroConfig.from_dict(fields)

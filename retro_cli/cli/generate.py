@@ -1,0 +1,284 @@
+"""retro generate: continue a prompt, reading from the database on the way."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from retro_cli.cli import console, options
+from retro_cli.cli.command import command
+from retro_cli.errors import EXIT_INTERRUPTED, InputNotFound, UsageError
+
+if TYPE_CHECKING:
+    from retro_cli.chunks.tokenizer import ChunkTokenizer
+    from retro_cli.generate.live import LiveRetriever
+    from retro_cli.generate.trace import Trace, TracedToken
+
+READERS = ("retro",)
+TEXT, READING, DECODING = "Text", "Reading", "Decoding"
+
+
+def register(app: typer.Typer) -> None:
+    command(
+        app,
+        "generate",
+        [
+            'retro generate wiki.db "The keeper of the light" --model fitted/',
+            "retro generate wiki.db --prompt-file - --model fitted/ --show < letter.txt",
+            'retro generate wiki.db "Dear Ines," --model fitted/ --temperature 0.8 --seed 3',
+        ],
+        "Look",
+    )(generate)
+
+
+def generate(
+    db: options.DatabaseArgument,
+    prompt: Annotated[
+        str | None, typer.Argument(help="The text to continue.", show_default=False)
+    ] = None,
+    reader: Annotated[
+        str, typer.Option(help="How the model reads: retro.", rich_help_panel=READING)
+    ] = "retro",
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The RETRO model.", rich_help_panel=READING),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the base model is now, if the model's folder holds only what was added.",
+            rich_help_panel=READING,
+        ),
+    ] = None,
+    k: Annotated[
+        int | None,
+        typer.Option(
+            "-k",
+            min=1,
+            help="Neighbours of each chunk. (default: as in training)",
+            rich_help_panel=READING,
+        ),
+    ] = None,
+    retrieval_step: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Look up again after so many tokens. (default: a chunk)",
+            rich_help_panel=READING,
+        ),
+    ] = None,
+    no_retrieval: Annotated[
+        bool,
+        typer.Option(
+            "--no-retrieval", help="Read nothing: the base model.", rich_help_panel=READING
+        ),
+    ] = False,
+    device: options.Device = "auto",
+    prompt_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Read the prompt here; - is standard input.", rich_help_panel=TEXT
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, help="Tokens to write at most.", rich_help_panel=TEXT)
+    ] = 128,
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--show",
+            help="With the text, what was read for it and the words it shares with that.",
+            rich_help_panel=TEXT,
+        ),
+    ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a JSON line a token: its probability, and what it read.",
+            rich_help_panel=TEXT,
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Draw tokens; lower is safer. (default: take the likeliest)",
+            rich_help_panel=DECODING,
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(min=1, help="Draw among so many tokens.", rich_help_panel=DECODING),
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(
+            help="Draw among the likeliest with this probability together.",
+            rich_help_panel=DECODING,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the draws.", rich_help_panel=DECODING)] = 0,
+    beams: Annotated[
+        int,
+        typer.Option(min=1, help="Search with so many texts at once.", rich_help_panel=DECODING),
+    ] = 1,
+) -> None:
+    """Continue a text, looking up at every chunk end what the database has on it."""
+    if reader not in READERS:
+        raise UsageError(f"--reader {reader}", f"choose one of {', '.join(READERS)}")
+    if model is None:
+        raise UsageError("no model is named", "--model FOLDER; retro fit makes one of any base")
+    words = _prompt(prompt, prompt_file)
+    from retro_cli.generate.decoding import Decoding
+    from retro_cli.generate.loading import load_retro
+    from retro_cli.generate.loop import generate as continued
+    from retro_cli.generate.retro import RetroReader
+
+    if temperature is None:
+        temperature = 0.0 if top_k is None and top_p is None else 1.0
+    decoding = Decoding(max_tokens, temperature, top_k, top_p, seed, beams)
+    with ExitStack() as held, _interruptible():
+        database = None if no_retrieval else held.enter_context(_opened(db))
+        _quiet_libraries()
+        network, tokenizer = load_retro(model, base, device)
+        recording = trace is not None or (show and not console.state.json)
+        source = RetroReader(
+            network, tokenizer.library, k=k, stride=retrieval_step, record=recording
+        )
+        length = network.config.retrieved_length
+        retriever = None if database is None else _live(database, tokenizer, length)
+        out = _output(words, show)
+        watchers: list[Callable[[TracedToken], Any]] = [out.token]
+        if trace is not None:
+            watchers.append(held.enter_context(_trace_lines(trace)))
+        found = continued(source, retriever, words, decoding, lambda t: _tell(watchers, t))
+        out.end(found)
+        _say_times(found)
+
+
+class _Streamed:
+    """The text as it comes."""
+
+    def token(self, token: TracedToken) -> None:
+        if token.text:
+            terminal = sys.stdout.isatty()
+            sys.stdout.write(console.printable(token.text) if terminal else token.text)
+            sys.stdout.flush()
+
+    def end(self, _: Trace) -> None:
+        console.line()
+
+
+class _Record:
+    """One JSON object at the end."""
+
+    def token(self, _: TracedToken) -> None:
+        """Waits for the end."""
+
+    def end(self, found: Trace) -> None:
+        console.record(found.to_json())
+
+
+def _output(words: str, show: bool) -> Any:
+    """What prints: it is given every token, and the whole at the end."""
+    if console.state.json:
+        return _Record()
+    if show:
+        from retro_cli.cli.generate_show import Page
+
+        return Page(words)
+    return _Streamed()
+
+
+def _tell(watchers: list[Callable[[TracedToken], Any]], token: TracedToken) -> None:
+    for watcher in watchers:
+        watcher(token)
+
+
+def _prompt(text: str | None, file: str | None) -> str:
+    """The prompt; of a file without its last line end, which an editor put there."""
+    if (text is None) == (file is None):
+        raise UsageError("give a PROMPT, or --prompt-file", 'retro generate DB "Once upon a time"')
+    if file is not None:
+        text = _read(file).removesuffix("\n")
+    if not (text or "").strip():
+        raise UsageError("the prompt is empty", "give some words to continue")
+    return str(text)
+
+
+def _read(name: str) -> str:
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} is not UTF-8 ({error})", "convert it first") from error
+    except OSError as error:
+        raise InputNotFound(f"{name} cannot be read ({error.strerror})", "name a file") from error
+
+
+def _opened(db: Path) -> Any:
+    from retro_cli.database import Database
+
+    return Database.open(db)
+
+
+def _live(database: Any, tokenizer: ChunkTokenizer, length: int) -> LiveRetriever:
+    from retro_cli.generate.live import LiveRetriever
+    from retro_cli.reading.evidence import NeighbourTokens
+
+    if not database.retriever.live().any():
+        console.say("the database has no chunk that may be shown: nothing will be read")
+    tokens = NeighbourTokens(database.retriever, tokenizer, length)
+    if not tokens.stored:
+        console.say(
+            "the database was cut with another tokenizer than the model's: the neighbours' text "
+            "is tokenised again"
+        )
+    return LiveRetriever(database.retriever, database.encoder, tokens)
+
+
+@contextmanager
+def _trace_lines(path: Path) -> Iterator[Callable[[TracedToken], Any]]:
+    """A line a token, written at once: an interrupted text keeps its trace."""
+    from retro_cli.store.atomic import check_output
+
+    check_output(path)
+    with path.open("w", encoding="utf-8", buffering=1) as file:
+        yield lambda token: file.write(json.dumps(token.to_json(), ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the text where it is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+        console.say("interrupted")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _quiet_libraries() -> None:
+    """Loading a model is not worth a progress bar of another program."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _say_times(found: Trace) -> None:
+    if console.state.verbose:
+        total, looked = found.timing.total, found.timing.retrieval
+        rate = len(found.tokens) / max(total, 1e-9)
+        console.say(
+            f"generate: {len(found.tokens)} tokens in {console.duration(total)} "
+            f"({rate:.1f} tokens/s), {100 * looked / max(total, 1e-9):.1f} % of it retrieval"
+        )
