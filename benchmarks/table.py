@@ -17,7 +17,7 @@ README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 ORDER = (
     "cold", "rows", "chunk", "embed", "memory", "many", "index", "update", "filtering", "quality",
-    "rerun", "scorers",
+    "rerun", "scorers", "generate_lm",
 )  # fmt: skip
 
 

@@ -130,7 +130,9 @@ class Pass:
         assert self._window is not None  # the first CCA layer has run
         recent = self._window[:, max(self._window.shape[1] - self._chunk + 1, 0) :]
         state = DecodingState(past + self._tokens, recent)
-        if self.reads:
+        if self._carried and not self.completes:
+            state.memories = self.memories  # one chunk each, still the last: nothing to copy
+        elif self.reads:
             # Rows without a chunk of their own yet carry one that no token reads.
             last = self._chunks.complete.sum(dim=1) - (0 if self._carried else 1)
             rows = torch.arange(len(last), device=last.device)
