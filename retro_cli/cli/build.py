@@ -68,20 +68,7 @@ def chunk(
     part_size: options.PartSize = 8,
 ) -> None:
     """Cut documents into chunks of 64 tokens. Again: only what is new or changed."""
-    overrides = {
-        "tokens": tokens,
-        "cut": cut,
-        "tokenizer": tokenizer,
-        "dedup": dedup,
-        "text_field": text_field,
-        "id_field": id_field,
-        "title_field": title_field,
-        "source_field": source_field,
-        "with_title": with_title,
-        "encoding": encoding,
-        "input_format": input_format,
-        "encoder": encoder,
-    }
+    overrides = options.chunk_settings(locals())
     report = run.chunk(db, inputs, overrides, prune, workers, part_size, download)
     if report.rejected:
         raise typer.Exit(EXIT_QUARANTINED)
@@ -152,13 +139,7 @@ def build(
     workers: options.Workers = 0,
 ) -> None:
     """Chunk, embed and index in one go."""
-    overrides = {
-        "tokens": tokens,
-        "dedup": dedup,
-        "text_field": text_field,
-        "with_title": with_title,
-        "encoder": encoder,
-    }
+    overrides = options.chunk_settings(locals())
     report = run.chunk(db, inputs, overrides, prune, workers, 8, download)
     run.embed(db, {"precision": precision}, "auto", 1, 0, download)
     run.index(db, recall, "", 4.0, False, 0)

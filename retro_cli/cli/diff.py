@@ -61,22 +61,10 @@ def diff(
     input_format: options.InputFormat = None,
 ) -> None:
     """Say what 'retro chunk' would change, or what changed between two generations."""
+    overrides = options.chunk_settings(locals())
     if len(inputs) == 2 and all(map(_is_number, inputs)):
         differs = _generations(db, int(inputs[0]), int(inputs[1]), limit)
     else:
-        overrides = {
-            "tokens": tokens,
-            "cut": cut,
-            "tokenizer": tokenizer,
-            "dedup": dedup,
-            "text_field": text_field,
-            "id_field": id_field,
-            "title_field": title_field,
-            "source_field": source_field,
-            "with_title": with_title,
-            "encoding": encoding,
-            "input_format": input_format,
-        }
         differs = _inputs(db, inputs, overrides, prune, limit)
     if check and differs:
         raise typer.Exit(EXIT_WORK_FOUND)

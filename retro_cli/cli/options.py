@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -162,3 +163,25 @@ def whole_numbers(flag: str, text: str) -> list[int]:
         return [int(number) for number in text.split(",")]
     except ValueError as error:
         raise UsageError(f"{flag} {text!r}", "whole numbers with commas, as in 6,9,12") from error
+
+
+# The options above that settle how a corpus is cut; the database remembers them.
+CHUNK_SETTINGS = (
+    "tokens",
+    "cut",
+    "tokenizer",
+    "dedup",
+    "text_field",
+    "id_field",
+    "title_field",
+    "source_field",
+    "with_title",
+    "encoding",
+    "input_format",
+    "encoder",
+)
+
+
+def chunk_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a command's arguments (its ``locals()``) that are settings of chunks."""
+    return {name: given[name] for name in CHUNK_SETTINGS if name in given}
