@@ -12,6 +12,8 @@ from retro_cli.cli import console, filter_page, options
 from retro_cli.cli.command import command
 from retro_cli.cli.run import timed
 
+IN_TABLE = 40  # sources, unless told otherwise
+
 Threshold = Annotated[
     float, typer.Option(min=0.0, max=1.0, help="The score from which a chunk counts as toxic.")
 ]
@@ -108,7 +110,12 @@ def sources(
     show_worst: Annotated[
         bool, typer.Option("--show", help="Also show each source's worst chunk.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Sources in the table.")] = 40,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Sources to show. (default: 40 in the table, with --json all of them)"
+        ),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write a page with the table and the histogram.")
     ] = None,
@@ -121,23 +128,20 @@ def sources(
     look = open_filtering(Layout(db))
     values = look.corpus.scores(scores)
     found = source_scores(look.corpus, look.excluded.rows, values, threshold)
-    worst = {c.id: c for c in look.read([s.worst for s in found[:limit]] if show_worst else [])}
     if html is not None:
         filter_page.write(html, str(db), found, histogram(look.corpus, values), threshold)
         console.say(f"wrote {html}")
         if not console.state.json:
             return
+    shown = found[: limit if limit or console.state.json else IN_TABLE]
+    worst = {c.id: c for c in look.read([s.worst for s in shown] if show_worst else [])}
     if console.state.json:
-        for entry in found:
-            console.record(
-                {
-                    **asdict(entry),
-                    **({"text": worst[entry.worst].text} if entry.worst in worst else {}),
-                }
-            )
+        for entry in shown:
+            text = {"text": worst[entry.worst].text} if entry.worst in worst else {}
+            console.record({**asdict(entry), **text})
         return
-    filter_page.table(found[:limit], worst)
-    if len(found) > limit:
-        console.line(f"and {len(found) - limit:,} more sources")
+    filter_page.table(shown, worst)
+    if len(found) > len(shown):
+        console.line(f"and {len(found) - len(shown):,} more sources")
     console.line()
     filter_page.bars(histogram(look.corpus, values), threshold)
