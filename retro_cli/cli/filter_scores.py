@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,18 @@ from retro_cli.cli import console, filter_page, options
 from retro_cli.cli.command import command
 from retro_cli.cli.run import timed
 
+if TYPE_CHECKING:
+    from retro_cli.filters.scores import ScoreReport
+
 IN_TABLE = 40  # sources, unless told otherwise
 
 Threshold = Annotated[
     float, typer.Option(min=0.0, max=1.0, help="The score from which a chunk counts as toxic.")
 ]
-Table = Annotated[str, typer.Option("--scores", help="The score table to read.")]
+Table = Annotated[
+    str,
+    typer.Option("--scores", help="The score table to read. (default: the scorer's, or default)"),
+]
 
 
 def register(group: typer.Typer, panel: str) -> None:
@@ -34,7 +40,10 @@ def register(group: typer.Typer, panel: str) -> None:
     command(
         group,
         "sources",
-        ["retro filter sources wiki.db", "retro filter sources wiki.db --html scores.html"],
+        [
+            "retro filter sources wiki.db --score --show",
+            "retro filter sources wiki.db --html scores.html",
+        ],
         panel,
     )(sources)
 
@@ -72,6 +81,10 @@ def score(
         value = {"scores": report.table.name, "scored": report.rows_scored}
         console.record({**value, "kept": report.rows_kept, "seconds": round(seconds, 3)})
         return
+    _say_scored(report, seconds)
+
+
+def _say_scored(report: ScoreReport, seconds: float) -> None:
     rate = report.rows_scored / max(seconds, 1e-6)
     console.say(
         f"score: {report.rows_scored:,} chunks in {console.duration(seconds)} ({rate:,.0f}/s), "
@@ -105,7 +118,16 @@ def train_scorer(
 
 def sources(
     db: options.DatabaseArgument,
-    scores: Table = "default",
+    scores: Table = "",
+    score_first: Annotated[
+        bool,
+        typer.Option("--score", help="First score what has no score yet, as retro filter score."),
+    ] = False,
+    scorer: Annotated[
+        str,
+        typer.Option(help="The scorer whose table this is. (default: the table's own, or default)"),
+    ] = "",
+    download: options.Download = False,
     threshold: Threshold = 0.5,
     show_worst: Annotated[
         bool, typer.Option("--show", help="Also show each source's worst chunk.")
@@ -121,12 +143,22 @@ def sources(
     ] = None,
 ) -> None:
     """What the scores say of each source, the worst first."""
+    from retro_cli.filters.score_table import table_name
     from retro_cli.filters.sources import histogram, source_scores
     from retro_cli.store.layout import Layout
     from retro_cli.upkeep.filtering import open_filtering
+    from retro_cli.upkeep.scoring import ensure_scores
 
-    look = open_filtering(Layout(db))
-    values = look.corpus.scores(scores)
+    layout = Layout(db)
+    if score_first:
+        report, seconds = timed(
+            lambda progress: ensure_scores(
+                layout, scorer, name=scores, allow_download=download, progress=progress
+            )
+        )
+        _say_scored(report, seconds)
+    look = open_filtering(layout)
+    values = look.corpus.scores(scores or table_name(scorer or "default"))
     found = source_scores(look.corpus, look.excluded.rows, values, threshold)
     if html is not None:
         filter_page.write(html, str(db), found, histogram(look.corpus, values), threshold)

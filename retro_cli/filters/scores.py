@@ -33,6 +33,42 @@ class ScoreReport:
     rows_kept: int
 
 
+@dataclass(frozen=True)
+class ScorePlan:
+    """``before``: the scores there are of this very scorer; ``done``: those of them that stand;
+    ``waiting``: parts to score, each with the key of what is scored, and its merged rows."""
+
+    before: dict[str, tuple[str, FileRecord]]
+    done: dict[str, tuple[str, FileRecord]]
+    rows_done: int
+    waiting: tuple[tuple[Part, str, Aliases], ...]
+
+
+def plan_scores(
+    layout: Layout,
+    views: Sequence[View],
+    files: Mapping[str, str],
+    scorer: Scorer,
+    table: ScoreTable,
+    verified: Verified,
+) -> ScorePlan:
+    """What ``score`` has to do. Reads only."""
+    known = load_table(layout, table.name)
+    before = known.parts if known and known.scorer == scorer.fingerprint else {}
+    done: dict[str, tuple[str, FileRecord]] = {}
+    waiting: list[tuple[Part, str, Aliases]] = []
+    rows_done = 0
+    for part, aliases in _wanted(views):
+        key = _key(part, _vectors_of(part, files) if scorer.needs_vectors else "", scorer)
+        have = before.get(part.name)
+        if have and have[0] == key and not verified.problem(have[1]):
+            done[part.name] = have
+            rows_done += part.rows
+        else:
+            waiting.append((part, key, aliases))
+    return ScorePlan(before, done, rows_done, tuple(waiting))
+
+
 def score(
     layout: Layout,
     views: Sequence[View],
@@ -49,36 +85,25 @@ def score(
     folder = layout.attributes / table.name
     folder.mkdir(parents=True, exist_ok=True)
     sweep_temporaries(folder)
-    before = load_table(layout, table.name)
-    kept = before.parts if before and before.scorer == scorer.fingerprint else {}
     verified = Verified(folder)
-    parts: dict[str, tuple[str, FileRecord]] = {}
-    waiting: list[tuple[Part, str, Aliases]] = []
-    kept_rows = 0
-    for part, aliases in _wanted(views):
-        key = _key(part, _vectors_of(part, files) if scorer.needs_vectors else "", scorer)
-        have = kept.get(part.name)
-        if have and have[0] == key and not verified.problem(have[1]):
-            parts[part.name] = have
-            kept_rows += part.rows
-        else:
-            waiting.append((part, key, aliases))
-    progress.started("score", sum(part.rows for part, _, _ in waiting), "chunks")
-    for part, key, aliases in waiting:
+    plan = plan_scores(layout, views, files, scorer, table, verified)
+    parts, waiting = dict(plan.done), sum(part.rows for part, _, _ in plan.waiting)
+    progress.started("score", waiting, "chunks")
+    for part, key, aliases in plan.waiting:
         merged = np.zeros(part.rows, dtype=bool)
         low, high = np.searchsorted(aliases.member, [part.base, part.base + part.rows])
         merged[aliases.member[low:high] - part.base] = True
         file = _score_part(layout, folder, part, merged, files, scorer, progress)
         verified.trust(file)
         parts[part.name] = (key, file)
-        replace(table, scorer=scorer.fingerprint, parts={**kept, **parts}).save(layout)
+        replace(table, scorer=scorer.fingerprint, parts={**plan.before, **parts}).save(layout)
     progress.finished("score")
-    done = replace(table, scorer=scorer.fingerprint, parts={**kept, **parts})
-    if done != before:
+    done = replace(table, scorer=scorer.fingerprint, parts={**plan.before, **parts})
+    if done != load_table(layout, table.name):
         done.save(layout)
     verified.save({file.name for _, file in done.parts.values()})
     tidy_scores(layout)
-    return ScoreReport(done, sum(part.rows for part, _, _ in waiting), kept_rows)
+    return ScoreReport(done, waiting, plan.rows_done)
 
 
 def tidy_scores(layout: Layout) -> None:

@@ -13,9 +13,10 @@ from retro_cli.filters.ledger import load_ledger
 from retro_cli.filters.score_table import ScoreTable, load_table, table_name
 from retro_cli.filters.scorers.contract import Scorer
 from retro_cli.filters.scorers.registry import load_scorer
-from retro_cli.filters.scores import ScoreReport, score
+from retro_cli.filters.scores import ScoreReport, View, plan_scores, score
 from retro_cli.index.generation import Generation, current_generation, generation_chunks
 from retro_cli.store.atomic import disk_errors
+from retro_cli.store.files import Verified
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
 
@@ -35,7 +36,31 @@ def score_database(
     layout.require()
     with disk_errors(layout.root), writer_lock(layout.root, "filter score"):
         table = ScoreTable(_checked(name) or table_name(spec), _absolute(spec), toxic_label, "")
-        return _score(layout, table, allow_download, progress)
+        scorer = scorer_for(layout, table.spec, toxic_label, allow_download)
+        return score(layout, *_to_score(layout), scorer, table, progress)
+
+
+def ensure_scores(
+    layout: Layout,
+    spec: str = "",
+    *,
+    name: str = "",
+    allow_download: bool = False,
+    progress: Progress = SILENT,
+) -> ScoreReport:
+    """The same, and where nothing is left to score, without the lock: a writer may be at work.
+
+    A table that is there is scored by its own scorer, unless ``spec`` names one.
+    """
+    layout.require()
+    table = _named(layout, spec, name)
+    scorer = scorer_for(layout, table.spec, table.toxic_label, allow_download)
+    verified = Verified(layout.attributes / table.name)
+    plan = plan_scores(layout, *_to_score(layout), scorer, table, verified)
+    if not plan.waiting:
+        return ScoreReport(table, 0, plan.rows_done)
+    with disk_errors(layout.root), writer_lock(layout.root, "filter score"):
+        return score(layout, *_to_score(layout), scorer, table, progress)
 
 
 def refresh_scores(
@@ -48,18 +73,15 @@ def refresh_scores(
     """
     ledger = load_ledger(layout)
     names = sorted({rule.toxicity.scorer for rule in ledger.active if rule.toxicity})
-    found = [table for name in names if (table := load_table(layout, name))]
-    return [_score(layout, table, False, progress, also) for table in found]
+    reports = []
+    for table in (found for name in names if (found := load_table(layout, name))):
+        scorer = scorer_for(layout, table.spec, table.toxic_label)
+        reports.append(score(layout, *_to_score(layout, also), scorer, table, progress))
+    return reports
 
 
-def _score(
-    layout: Layout,
-    table: ScoreTable,
-    allow_download: bool,
-    progress: Progress,
-    also: Generation | None = None,
-) -> ScoreReport:
-    scorer = scorer_for(layout, table.spec, table.toxic_label, allow_download)
+def _to_score(layout: Layout, also: Generation | None = None) -> tuple[list[View], dict[str, str]]:
+    """What there is now and what queries see, and the vectors of its parts."""
     now = require_manifest(layout.chunks)
     views = [(now, Aliases.load(layout.chunks, now.aliases))]
     files: dict[str, str] = {}
@@ -71,7 +93,7 @@ def _score(
     embeddings = load_embeddings(layout.embeddings)
     if embeddings is not None:
         files |= {name: part.file.name for name, part in embeddings.parts.items()}
-    return score(layout, views, files, scorer, table, progress)
+    return views, files
 
 
 def scorer_for(
@@ -83,6 +105,17 @@ def scorer_for(
     return load_scorer(
         spec, encoder_fingerprint=encoder, allow_download=allow_download, toxic_label=toxic_label
     )
+
+
+def _named(layout: Layout, spec: str, name: str) -> ScoreTable:
+    """The table to fill, with the scorer that ``spec`` names, or else with its own."""
+    name = _checked(name) or table_name(spec or DEFAULT)
+    known = load_table(layout, name)
+    if known is not None and _absolute(spec) in ("", known.spec):
+        return known
+    if not spec and name != DEFAULT:
+        raise UsageError(f"there are no scores called {name}", "say what makes them: --scorer")
+    return ScoreTable(name, _absolute(spec or DEFAULT), "", "")
 
 
 def _absolute(spec: str) -> str:
