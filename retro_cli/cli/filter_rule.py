@@ -12,7 +12,7 @@ import typer
 from retro_cli.cli import console, options
 from retro_cli.cli.command import command
 from retro_cli.cli.run import timed
-from retro_cli.errors import InputNotFound, UsageError
+from retro_cli.errors import UsageError
 
 NAMES, CONDITIONS, HOW = "What it names", "What it must meet besides", "How it holds"
 
@@ -156,10 +156,9 @@ def add(
 
 def _from_file(path: Path) -> tuple[list[str], list[str], list[int]]:
     """Sources, documents and chunks that a file names."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputNotFound(f"{path}: {error}", "one name a line, in UTF-8") from error
+    from retro_cli.store.named import read_named
+
+    lines = read_named(path, "one name a line, in UTF-8").splitlines()
     found: dict[str, list[str]] = {"source": [], "document": [], "chunk": []}
     for number, line in enumerate(lines, 1):
         words = line.strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,16 @@ import numpy as np
 from retro_cli.embeddings.encoder import load_encoder
 from retro_cli.embeddings.manifest import require_manifest
 from retro_cli.embeddings.resolve import resolve
-from retro_cli.errors import EncoderMismatch, InputNotFound, UnreadableInput
+from retro_cli.errors import EncoderMismatch, UnreadableInput
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.scorers.probe import Probe
 from retro_cli.filters.scorers.train import train_probe
 from retro_cli.store.atomic import check_output
 from retro_cli.store.layout import Layout
+from retro_cli.store.named import read_named
 
 _BATCH = 256
+_HINT = "give a CSV file in UTF-8 with the columns text and label (0 harmless, 1 toxic)"
 
 
 def train_from_csv(
@@ -25,8 +28,8 @@ def train_from_csv(
 ) -> tuple[Probe, int]:
     """Train on a CSV with the columns text and label, and write the probe to ``out``.
 
-    Raises UnreadableInput for a file without them, EncoderMismatch if the encoder is not the one
-    that made the database's vectors.
+    Raises InputNotFound, UnreadableInput for a file without them, EncoderMismatch if the encoder
+    is not the one that made the database's vectors.
     """
     layout.require()
     check_output(out)
@@ -59,23 +62,20 @@ def train_from_csv(
 def _read(path: Path) -> tuple[list[str], list[int]]:
     texts: list[str] = []
     labels: list[int] = []
+    rows = csv.DictReader(io.StringIO(read_named(path, _HINT), newline=""))
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
-            if not {"text", "label"} <= set(rows.fieldnames or ()):
+        if not {"text", "label"} <= set(rows.fieldnames or ()):
+            raise UnreadableInput(f"{path} lacks the columns text and label", _HINT)
+        for row in rows:
+            if row["label"] not in ("0", "1") or not row["text"]:
                 raise UnreadableInput(
-                    f"{path} lacks the columns text and label", "label: 0 harmless, 1 toxic"
+                    f"{path}, line {rows.line_num}: label {row['label']!r}",
+                    "every row needs a text, and the label 0 or 1",
                 )
-            for row in rows:
-                if row["label"] not in ("0", "1") or not row["text"]:
-                    raise UnreadableInput(
-                        f"{path}, line {rows.line_num}: label {row['label']!r}",
-                        "every row needs a text, and the label 0 or 1",
-                    )
-                texts.append(row["text"])
-                labels.append(int(row["label"]))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputNotFound(f"{path}: {error}", "give a CSV file in UTF-8") from error
+            texts.append(row["text"])
+            labels.append(int(row["label"]))
+    except csv.Error as error:
+        raise UnreadableInput(f"{path}, line {rows.line_num + 1}: {error}", _HINT) from error
     if not texts:
         raise UnreadableInput(f"{path} has no rows", "every row needs a text and a label")
     return texts, labels

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
 WHY = ("--reason", "rude")
@@ -49,9 +53,49 @@ def test_a_table_that_cannot_train_a_scorer_is_refused(retro, db, tmp_path, cont
     assert not (tmp_path / "mine.safetensors").exists()
 
 
-def test_a_missing_table_is_refused(retro, db):
-    refused = retro("filter", "train-scorer", db, "none.csv")
-    assert (refused.code, "none.csv" in refused.err) == (2, True)
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("missing", "error: there is no file t.csv"), ("folder", "cannot be read: is a directory"),
+     ("forbidden", "cannot be read: permission denied"), ("binary", "no text but binary data"),
+     ("latin", "not UTF-8 (byte 12)"), ("endless", "line 2: field larger than field limit")],
+)  # fmt: skip
+@pytest.mark.parametrize("shape", [(), ("--json",)])
+def test_a_table_that_cannot_be_read_is_named_with_a_hint(
+    retro, db, tmp_path, monkeypatch, kind, words, shape
+):
+    path = tmp_path / "t.csv"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "forbidden":  # also where the tests run as root
+        path.write_text("text,label\n")
+        read = Path.read_bytes
+
+        def refuse(self):
+            if self.name == "t.csv":
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+            return read(self)
+
+        monkeypatch.setattr(Path, "read_bytes", refuse)
+    elif kind != "missing":
+        contents = {
+            "binary": b"PK\x03\x04\x00\x00",
+            "latin": b"text,label\nd\xe9j\xe0,1\n",
+            "endless": b"text,label\n" + b"x" * 200_000 + b",1\n",
+        }
+        path.write_bytes(contents[kind])
+    refused = retro("filter", "train-scorer", db, "t.csv", *shape)
+    assert refused.code == 2
+    assert (words.removeprefix("error: ") if shape else words) in refused.err
+    assert "Errno" not in refused.err
+    assert "columns text and label" in refused.err
+    assert refused.out == ""
+
+
+def test_a_table_of_a_spreadsheet_with_a_byte_order_mark_is_read(retro, db, tmp_path):
+    labelled(tmp_path / "l.csv")
+    data = (tmp_path / "l.csv").read_bytes()
+    (tmp_path / "l.csv").write_bytes(b"\xef\xbb\xbf" + data)
+    assert retro("filter", "train-scorer", db, "l.csv", "--out", "m.safetensors").code == 0
 
 
 def test_a_database_without_vectors_cannot_train(retro, archive, static_encoder, tmp_path):

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from retro_cli.config import fingerprint
-from retro_cli.errors import InputNotFound, UnreadableInput
+from retro_cli.errors import InputNotFound
 from retro_cli.filters.scorers.contract import Batch, Scores
 from retro_cli.filters.scorers.tokens import words
+from retro_cli.store.named import read_named
 
 SHIPPED = Path(__file__).parent / "data" / "words.txt"
 # Raised by one whenever the same list would give other scores.
@@ -63,14 +64,7 @@ def load_words(path: Path = SHIPPED) -> WordScorer:
 
     Raises InputNotFound (no such file, or nothing in it) or UnreadableInput.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UnreadableInput(
-            f"{path} is not UTF-8 (byte {error.start})", "save the word list as UTF-8"
-        ) from error
-    except OSError as error:
-        raise InputNotFound(f"word list {path}: {error.strerror}", "check the path") from error
+    text = read_named(path, "a word list is UTF-8, one word or phrase a line")
     entries = [line for line in map(str.strip, text.splitlines()) if not line.startswith("#")]
     if not any(words(entry) for entry in entries):
         raise InputNotFound(f"{path} lists no words", "write one word or phrase a line")
