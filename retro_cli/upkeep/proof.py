@@ -19,6 +19,7 @@ from retro_cli.events import SILENT, Progress
 from retro_cli.filters.copies import copies_of, originals_of
 from retro_cli.filters.exclusion import exclude
 from retro_cli.filters.ledger import load_ledger
+from retro_cli.filters.rules import PURGED
 from retro_cli.index.bitmaps import load_bitmap
 from retro_cli.index.exact import exact_search
 from retro_cli.index.generation import all_generations
@@ -45,6 +46,7 @@ class Proof:
 
     generation: int = 0
     rules: tuple[int, ...] = ()
+    purged: tuple[int, ...] = ()  # rules whose chunks a purge has blanked
     removed: int = 0  # chunks of live documents that the rules take
     stored: int = 0  # ids in the inverted lists
     reachable: int = 0  # of them not masked
@@ -71,13 +73,7 @@ class Proof:
         ]
         if self.tables:
             found.append(f"neighbour tables: {self.tables}, none gives a removed chunk")
-        if self.searched:
-            found.append(
-                f"search: {self.searched:,} removed chunks asked for by {self.queries_are}, "
-                f"{self.results:,} results and continuations, none of a removed chunk"
-                if not self.leaks
-                else f"search: {self.searched:,} removed chunks asked for by {self.queries_are}"
-            )
+        found.append(f"search: {self._search_line()}")
         if self.recall is not None:
             found.append(f"recall at {K} of the kept chunks: {self.recall:.3f} of exact search")
         if self.copies:
@@ -92,6 +88,17 @@ class Proof:
                 "undo and rollback; retro compact --purge ends that"
             )
         return found
+
+    def _search_line(self) -> str:
+        if self.searched:
+            asked = f"{self.searched:,} removed chunks asked for by {self.queries_are}"
+            clean = f", {self.results:,} results and continuations, none of a removed chunk"
+            return asked if self.leaks else asked + clean
+        if self.removed:
+            return "none was asked for (--sample 0)"
+        if self.purged:
+            return "nothing removed is left to search with: the purge took its text"
+        return "the rules take nothing of what there is now, so there is nothing to search with"
 
     def leak(self, text: str) -> None:
         if len(self.leaks) < SHOWN_LEAKS:
@@ -112,6 +119,7 @@ def prove(layout: Layout, sample: int = 200, seed: int = 0, progress: Progress =
         kept = alive & ~excluded.rows
         removed = alive & excluded.rows
         proof = Proof(generation=retriever.generation.number, rules=excluded.rules)
+        proof.purged = tuple(rule.number for rule in ledger.active if rule.state == PURGED)
         proof.removed = int(removed.sum())
         live = searchable(kept, aliases)
         proof.live = int(live.sum())

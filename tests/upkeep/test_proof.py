@@ -101,6 +101,30 @@ def test_a_sample_of_none_still_looks_at_the_structure(library, retro):
     assert retro("filter", "verify", "p.db", "--sample", 0).code == 4
 
 
+def test_a_proof_without_a_search_says_why(library, retro):
+    def search_line(*how):
+        (line,) = [
+            line
+            for line in retro("filter", "verify", "p.db", *how).out.splitlines()
+            if line.startswith("search: ")
+        ]
+        return line
+
+    assert "removed chunks asked for by their own texts" in search_line()
+    assert "--sample 0" in search_line("--sample", 0)
+    assert retro("compact", "p.db", "--purge", "--yes").code == 0
+    left = "search: nothing removed is left to search with: the purge took its text"
+    assert search_line() == left
+    assert retro("filter", "verify", "p.db", "--json").rows[0]["purged"] == [1]
+
+
+def test_a_rule_that_takes_nothing_yet_gives_nothing_to_search_with(db, retro):
+    assert retro("filter", "add", db, "--match", "zeppelin", "--reason", "x", "--yes").code == 0
+    assert "take nothing of what there is now" in " ".join(
+        retro("filter", "verify", db).out.split()
+    )
+
+
 @pytest.mark.parametrize("how", ["one", "all"])
 def test_a_removed_row_that_no_mask_covers_is_a_leak(library, retro, how):
     dead = bits_of(library, "dead")
