@@ -184,11 +184,23 @@ class Generation:
 
 
 def load_generation(folder: Path, name: str) -> Generation:
+    """Raises IntegrityError for a file that is missing or damaged."""
+    generation = load_if_kept(folder, name)
+    if generation is None:
+        raise _missing(folder / name)
+    return generation
+
+
+def load_if_kept(folder: Path, name: str) -> Generation | None:
+    """The same for a listed name; None if a writer has swept it since.
+
+    A generation is one file that never changes, so it is read whole or not at all.
+    """
     path = folder / name
     try:
         return Generation.from_json(read_json(path))
     except FileNotFoundError:
-        raise _missing(path) from None
+        return None
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(
             f"{path} lacks what it should hold ({error})",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from retro_cli.errors import UsageError
 from retro_cli.events import SILENT, Progress
@@ -13,6 +14,7 @@ from retro_cli.index.generation import (
     all_generations,
     current_name,
     load_generation,
+    load_if_kept,
 )
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import Layout
@@ -36,25 +38,38 @@ class Entry:
 
 
 def history(layout: Layout) -> list[Entry]:
-    """Every generation that is kept, the oldest first."""
+    """Every generation that is kept, the oldest first.
+
+    Takes no lock, and no hold that a purge would have to wait for. Where a writer sweeps one
+    between the listing and the reading, there are newer ones: they are listed again.
+    """
     layout.require()
-    now = current_name(layout.index)
-    found = []
-    for name in all_generations(layout.index):
-        generation = load_generation(layout.index, name)
-        when = datetime.fromtimestamp((layout.index / name).stat().st_mtime, UTC)
-        found.append(
-            Entry(
-                generation.number,
-                name == now,
-                when.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                generation.cause,
-                generation.rows,
-                len(generation.segments),
-                generation.filtered.rules,
-            )
-        )
-    return found
+    while True:
+        now, names = current_name(layout.index), all_generations(layout.index)
+        entries = [_entry(layout.index, name, name == now) for name in names]
+        found = [entry for entry in entries if entry is not None]
+        if len(found) == len(names) or names == all_generations(layout.index):
+            return found
+
+
+def _entry(folder: Path, name: str, current: bool) -> Entry | None:
+    """None for one that is kept no longer."""
+    try:
+        written = (folder / name).stat().st_mtime
+    except FileNotFoundError:
+        return None
+    generation = load_if_kept(folder, name)
+    if generation is None:
+        return None
+    return Entry(
+        generation.number,
+        current,
+        datetime.fromtimestamp(written, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        generation.cause,
+        generation.rows,
+        len(generation.segments),
+        generation.filtered.rules,
+    )
 
 
 def rollback(
