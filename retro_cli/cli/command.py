@@ -13,6 +13,7 @@ import typer
 from typer.models import OptionInfo
 
 from retro_cli.cli import console
+from retro_cli.cli.interrupts import heard_by_work
 from retro_cli.errors import EXIT_INTERRUPTED, EXIT_OK, RetroError
 
 _SHARED = {
@@ -72,8 +73,9 @@ def command(
 def ending(work: Callable[[], None]) -> int:
     """Run a command's body; say what ended it, and give the exit code of that."""
     try:
-        work()
-        sys.stdout.flush()
+        with heard_by_work():
+            work()
+            sys.stdout.flush()
     except typer.Exit as ended:
         return ended.exit_code
     except KeyboardInterrupt:

@@ -1,0 +1,148 @@
+"""Ctrl-C at any moment: before a command has begun, in the middle, and after its last line."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from retro_cli.cli import interrupts
+from retro_cli.cli.command import ending
+
+DELAYS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # seconds
+SAID = ("interrupted; nothing was begun", "interrupted; run the same command again, it resumes")
+
+
+def hear_interrupts() -> None:
+    """A shell that runs the tests in the background has them ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def interrupted_after(delay: float, *args: object) -> tuple[int, str, list[str]]:
+    """Exit code, output and remarks of ``retro ARGS`` that gets Ctrl-C ``delay`` after its start.
+
+    Python says on stderr what it imports; from ``retro_cli.cli`` on, our own code is running.
+    """
+    command = [sys.executable, "-X", "importtime", "-m", "retro_cli", *map(str, args)]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
+    ) as running:
+        for line in running.stderr:
+            if line.split("|")[-1].strip() == "retro_cli.cli":
+                break
+        time.sleep(delay)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    remarks = [line for line in err.splitlines() if not line.startswith("import time:")]
+    return running.returncode, out, remarks
+
+
+@pytest.mark.parametrize("delay", DELAYS)
+@pytest.mark.parametrize("command", ["--help", "query", "chunk"])
+def test_whenever_it_comes_a_command_is_done_or_says_that_it_was_interrupted(
+    db, archive, retro, command, delay
+):
+    args = {
+        "--help": ("--help",),
+        "query": ("query", db, "the ferry", "--format", "csv"),
+        "chunk": ("chunk", archive, "--db", db, "--workers", 1),
+    }[command]
+    code, out, remarks = interrupted_after(delay, *args)
+    if code == 0:
+        whole = subprocess.run(
+            [sys.executable, "-m", "retro_cli", *map(str, args)], capture_output=True, text=True
+        )
+        assert out == whole.stdout
+        assert remarks == [] or command == "chunk"
+    else:
+        assert code == 130
+        assert remarks[-1] in SAID
+        assert len(remarks) == 1 or command == "chunk"
+    assert not any("Traceback" in line or "Exception ignored" in line for line in remarks)
+    assert retro("verify", db).code == 0
+
+
+# The work of ``retro status``, replaced; Ctrl-C comes at a moment that is always the same.
+WORK = """
+import atexit, os, signal, sys, time
+signal.signal(signal.SIGINT, {handler})
+import retro_cli.status
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+def status(layout):
+{work}
+    raise SystemExit("the work went on")
+
+retro_cli.status.status = status
+sys.argv = ["retro", "status", "x.db"]
+from retro_cli.__main__ import main
+main()
+"""
+
+
+def during_work(*lines: str, handler: str = "signal.default_int_handler"):
+    work = "\n".join(f"    {line}" for line in lines)
+    code = WORK.format(work=work, handler=handler)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("interrupt()",),
+        ("exec('interrupt()', globals())",),
+        # A callback that cannot raise: without a second try the work would go on for ever.
+        (
+            "class Dying:",
+            "    def __del__(self): interrupt()",
+            "Dying()",
+            "while True: time.sleep(0.001)",
+        ),
+    ],
+    ids=["plain", "exec", "callback"],
+)
+def test_work_that_is_interrupted_ends_with_our_message_and_code(lines):
+    done = during_work(*lines)
+    assert done.returncode == 130
+    assert done.stderr.splitlines() == [SAID[1]]
+
+
+def test_after_the_work_it_comes_too_late():
+    at_the_end = "atexit.register(interrupt)"
+    done = during_work(
+        at_the_end, "from retro_cli.errors import RetroError", "raise RetroError('no')"
+    )
+    assert done.returncode == 1
+    assert "error: no" in done.stderr
+    assert "interrupted" not in done.stderr
+
+
+def test_a_second_one_does_not_disturb_the_message_of_the_first():
+    done = during_work("atexit.register(interrupt)", "interrupt()")
+    assert (done.returncode, done.stderr.splitlines()) == (130, [SAID[1]])
+
+
+def test_what_runs_in_the_background_goes_on_ignoring_it():
+    done = during_work("interrupt()", handler="signal.SIG_IGN")
+    assert "the work went on" in done.stderr
+
+
+def test_a_program_that_uses_retro_keeps_its_own_handler():
+    before, hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    assert ending(lambda: None) == 0
+    with interrupts.heard_by_work():
+        assert signal.getsignal(signal.SIGINT) is before
+    interrupts.come_too_late()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert sys.unraisablehook is hook
