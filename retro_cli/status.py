@@ -28,6 +28,7 @@ from retro_cli.index.generation import (
 )
 from retro_cli.query.table import load_table, table_names
 from retro_cli.store.layout import Layout
+from retro_cli.wording import agreed, counted
 
 DRIFT_HINT = 1.2  # how much worse than at training newer rows may fit
 UNEVEN_HINT = 2.4  # how many times as slow a search is as over lists of equal length
@@ -87,7 +88,8 @@ def _chunks(layout: Layout, chunks: ChunkManifest | None) -> Stage:
     }
     if inputs.changed or inputs.gone:
         why = (
-            f"{inputs.changed} input files changed and {inputs.gone} are gone since they were read"
+            f"{counted(inputs.changed, 'input file')} changed and {inputs.gone:,} "
+            f"{agreed(inputs.gone, 'is', 'are')} gone since the last reading"
         )
         return Stage("chunks", "stale", facts, why, "retro chunk with the same inputs")
     if (layout.chunks / "journal.jsonl").exists():
@@ -146,7 +148,8 @@ def _embeddings(layout: Layout, chunks: ChunkManifest | None) -> Stage:
     }
     missing = sum(want.part.rows for want in wanted) - sum(want.part.rows for want in have)
     if missing:
-        return Stage("embeddings", "stale", facts, f"{missing:,} chunks have no vector", todo)
+        why = f"{counted(missing, 'chunk has', 'chunks have')} no vector"
+        return Stage("embeddings", "stale", facts, why, todo)
     if (layout.embeddings / "journal.jsonl").exists():
         return Stage("embeddings", "stale", facts, "a run was interrupted", todo)
     return Stage("embeddings", "ok", facts)
@@ -168,7 +171,10 @@ def _index(layout: Layout, chunks: ChunkManifest | None) -> Stage:
     dead = load_bitmap(layout.index, generation.dead, total)[: len(live)]
     new, old = int((live & ~indexed).sum()), int((indexed & ~dead & ~live).sum())
     if new or old:
-        why = f"{new:,} chunks are not in it, {old:,} that are gone still answer"
+        why = (
+            f"{counted(new, 'chunk is', 'chunks are')} not in it, {old:,} that "
+            f"{agreed(old, 'is gone still answers', 'are gone still answer')}"
+        )
         return Stage("index", "stale", facts, why, todo)
     if chunks.seen_by_index() != generation_chunks(layout.index, generation):
         return Stage("index", "stale", facts, "the chunks were committed again since", todo)

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "retro_cli"
 
 # Each room may import itself and the rooms before it.
 ORDER = [
-    ("errors", "events"),
+    ("errors", "events", "wording"),
     ("store",),
     ("config",),
     ("engine",),

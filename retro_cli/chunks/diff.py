@@ -16,6 +16,7 @@ from retro_cli.chunks.update import FileUpdate, count_documents
 from retro_cli.corpus import Rejected, read
 from retro_cli.events import SILENT, Progress
 from retro_cli.store.files import Verified
+from retro_cli.wording import agreed, counted
 
 NEW, CHANGED, MISSING = "new", "changed", "missing"
 
@@ -191,9 +192,11 @@ def _notes(job: ChunkJob, plan: ChunkPlan, kept: Kept) -> Iterator[str]:
     listed = {file.uri for file in job.inputs}
     dropped = sorted(kept.given_up - listed)
     if dropped:
-        yield (
-            f"{len(dropped)} input files that are not named go with all their documents, the "
-            f"first is {dropped[0]}"
+        go = agreed(
+            len(dropped),
+            "that is not named goes with all its",
+            "that are not named go with all their",
         )
+        yield f"{counted(len(dropped), 'input file')} {go} documents, the first is {dropped[0]}"
     if plan.committed is not None and plan.committed.dedup != plan.dedup:
         yield f"duplicates are merged anew: {plan.dedup} instead of {plan.committed.dedup}"

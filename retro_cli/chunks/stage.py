@@ -32,6 +32,7 @@ from retro_cli.events import SILENT, Progress
 from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import Verified
 from retro_cli.store.journal import Journal
+from retro_cli.wording import counted
 
 __all__ = ["PART_BYTES", "ChunkJob", "chunk"]
 
@@ -82,7 +83,7 @@ class _Run:
                     results[position] = done
         if results:
             self.progress.note(
-                f"resuming: {len(results)} of {len(items)} pieces were finished before"
+                f"resuming: {len(results)} of {counted(len(items), 'piece')} finished before"
             )
         waiting = [position for position in range(len(items)) if position not in results]
         total = sum(weight(piece) for item in items for piece in item.slices)
@@ -163,7 +164,7 @@ class _Run:
             count = sum(result.rejections for result in done)
             raise UnreadableInput(
                 f"nothing could be read: {describe(first)}",
-                f"{count} records were set aside, none was good",
+                f"{counted(count, 'record was', 'records were')} set aside, none was good",
             )
 
     def _nothing(self, committed: ChunkManifest, comparison: Comparison) -> ChunkReport:

@@ -15,6 +15,7 @@ from retro_cli.cli.command import command
 from retro_cli.cli.render import shortened, shortened_path
 from retro_cli.cli.run import timed
 from retro_cli.errors import EXIT_WORK_FOUND
+from retro_cli.wording import agreed, counted
 
 if TYPE_CHECKING:
     from retro_cli.chunks.diff import FileDifference, InputsDifference
@@ -131,9 +132,9 @@ def _print_totals(found: InputsDifference) -> None:
         )),
     ]  # fmt: skip
     if found.characters_new:
-        rows.append(("new text", f"{console.number(found.characters_new)} characters"))
+        rows.append(("new text", counted(found.characters_new, "character")))
     if found.set_aside:
-        rows.append(("set aside", f"{console.number(found.set_aside)} records that cannot be read"))
+        rows.append(("set aside", f"{counted(found.set_aside, 'record')} that cannot be read"))
     console.pairs(rows)
     console.line(_conclusion(found))
 
@@ -158,12 +159,14 @@ def _conclusion(found: InputsDifference) -> str:
         )
     else:
         text = (
-            f"\nretro chunk would cut {n(found.docs_written)} documents; "
-            f"{n(found.docs_before)} become {n(found.docs_after)}."
+            f"\nretro chunk would cut {counted(found.docs_written, 'document')}; "
+            f"{n(found.docs_before)} {agreed(found.docs_before, 'becomes', 'become')} "
+            f"{n(found.docs_after)}."
         )
     kept = _kept(found)
     if kept and not found.prune:
-        text += f"\nWhat vanished from the input is kept; --prune would remove {n(kept)} documents."
+        removed = counted(kept, "document")
+        text += f"\nWhat vanished from the input is kept; --prune would remove {removed}."
     return text
 
 
@@ -181,9 +184,8 @@ def _generations(db: Path, first: int, second: int, limit: int) -> bool:
         for word in ("added", "removed", "replaced"):
             _print_documents(word, getattr(found, word))
         if found.recut:
-            console.line(
-                f"\n{console.number(found.recut)} documents have new chunks of the same text"
-            )
+            recut = counted(found.recut, "document has", "documents have")
+            console.line(f"\n{recut} new chunks of the same text")
         _print_sources(found, limit)
     return found.differs
 
@@ -215,7 +217,7 @@ def _value(value: str | float) -> str:
 def _print_documents(word: str, documents: Documents) -> None:
     if not documents.count:
         return
-    console.line(f"\n{console.styled(word, '1')}  {console.number(documents.count)} documents")
+    console.line(f"\n{console.styled(word, '1')}  {counted(documents.count, 'document')}")
     for name in documents.names:
         console.line("  " + shortened(console.clean(name), console.width() - 2))
     _print_rest(documents.count - len(documents.names))

@@ -9,6 +9,7 @@ import typer
 
 from retro_cli.cli import console, options
 from retro_cli.cli.command import command
+from retro_cli.wording import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -44,4 +45,4 @@ def export(
     if console.state.json:
         console.record({"rows": rows, "file": str(out)})
     else:
-        console.say(f"export: {console.number(rows)} rows in {out}")
+        console.say(f"export: {counted(rows, 'row')} in {out}")

@@ -13,6 +13,7 @@ from retro_cli.cli.command import command
 from retro_cli.cli.filter_show import example_values, print_examples
 from retro_cli.cli.run import timed
 from retro_cli.errors import IntegrityError
+from retro_cli.wording import counted
 
 if TYPE_CHECKING:
     from retro_cli.filters.rules import Rule
@@ -94,7 +95,7 @@ def show(
     render.paragraph(rule.describe(), sys.stdout)
     console.line(console.styled("because", "2"))
     render.paragraph(rule.reason, sys.stdout)
-    console.line(f"since {rule.created}, {rows:,} chunks of live documents")
+    console.line(f"since {rule.created}, {counted(rows, 'chunk')} of live documents")
     print_examples(chunks)
 
 
@@ -120,7 +121,7 @@ def undo(
         console.record({"undone": rule.number, "chunks_back": back, "generation": number_now})
         return
     console.say(
-        f"filter: rule {rule.number} is undone, {back:,} chunks are back "
+        f"filter: rule {rule.number} is undone, {counted(back, 'chunk is', 'chunks are')} back "
         f"({console.duration(seconds)})"
     )
 
@@ -145,6 +146,6 @@ def verify(
             console.line(f"{console.styled('leak:', '1;31')} {console.clean(text)}")
     if proof.leaks:
         raise IntegrityError(
-            f"{db}: {len(proof.leaks)} leaks",
+            f"{db}: {counted(len(proof.leaks), 'leak')}",
             f"run retro index {db}, which applies every rule again, and verify again",
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retro_cli.cli import console, render
+from retro_cli.wording import counted
 
 if TYPE_CHECKING:
     from retro_cli.chunks.rows import Chunk
@@ -78,7 +79,8 @@ def write(
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>{_STYLE}</style></head><body>
 <h1>{title}</h1>
-<p>{sum(entry.chunks for entry in found):,} chunks of {len(found):,} sources; toxic from
+<p>{counted(sum(entry.chunks for entry in found), "chunk")} of
+{counted(len(found), "source")}; toxic from
 {threshold:g} on. Rows in red have a mean above it; grey ones are filtered, in part or whole.</p>
 <div class="bars">{steps}</div>
 <div class="axis"><span>0</span><span>score</span><span>1</span></div>

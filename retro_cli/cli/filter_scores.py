@@ -11,6 +11,7 @@ import typer
 from retro_cli.cli import console, filter_page, options
 from retro_cli.cli.command import command
 from retro_cli.cli.run import timed
+from retro_cli.wording import counted
 
 if TYPE_CHECKING:
     from retro_cli.filters.scores import ScoreReport
@@ -87,8 +88,9 @@ def score(
 def _say_scored(report: ScoreReport, seconds: float) -> None:
     rate = report.rows_scored / max(seconds, 1e-6)
     console.say(
-        f"score: {report.rows_scored:,} chunks in {console.duration(seconds)} ({rate:,.0f}/s), "
-        f"{report.rows_kept:,} were scored before; the table is called {report.table.name}"
+        f"score: {counted(report.rows_scored, 'chunk')} in {console.duration(seconds)} "
+        f"({rate:,.0f}/s), {report.rows_kept:,} scored before; "
+        f"the table is called {report.table.name}"
     )
 
 
@@ -110,7 +112,7 @@ def train_scorer(
         console.record({"scorer": str(out), "rows": rows, "auc": probe.about.auc})
         return
     console.say(
-        f"train-scorer: {rows:,} texts in {console.duration(seconds)}; ROC AUC "
+        f"train-scorer: {counted(rows, 'text')} in {console.duration(seconds)}; ROC AUC "
         f"{probe.about.auc:.3f} on a fifth that was held out"
     )
     console.line(f"retro filter score {db} --scorer probe:{out}")
@@ -174,6 +176,6 @@ def sources(
         return
     filter_page.table(shown, worst)
     if len(found) > len(shown):
-        console.line(f"and {len(found) - len(shown):,} more sources")
+        console.line(f"and {counted(len(found) - len(shown), 'more source')}")
     console.line()
     filter_page.bars(histogram(look.corpus, values), threshold)

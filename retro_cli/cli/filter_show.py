@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from retro_cli.cli import console, render
+from retro_cli.wording import agreed, counted
 
 if TYPE_CHECKING:
     from retro_cli.chunks.rows import Chunk
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
 def reach_lines(reach: Reach) -> list[str]:
     """What a rule takes, for people."""
     lines = [
-        f"{reach.chunks:,} of {reach.chunks_before:,} chunks, {reach.documents:,} of "
-        f"{reach.documents_before:,} documents whole, {reach.sources:,} of "
-        f"{reach.sources_before:,} sources whole"
+        f"{reach.chunks:,} of {counted(reach.chunks_before, 'chunk')}, {reach.documents:,} of "
+        f"{counted(reach.documents_before, 'document')} whole, {reach.sources:,} of "
+        f"{counted(reach.sources_before, 'source')} whole"
     ]
     if reach.already:
-        lines.append(f"{reach.already:,} more are kept out by older rules already")
+        are = agreed(reach.already, "is", "are")
+        lines.append(f"{reach.already:,} more {are} kept out by older rules already")
     return lines
 
 

@@ -11,6 +11,7 @@ from retro_cli.cli import console, options
 from retro_cli.cli.command import command
 from retro_cli.cli.run import timed
 from retro_cli.errors import EXIT_WORK_FOUND, IntegrityError
+from retro_cli.wording import counted
 
 PANEL = "Look"
 _COLOURS = {"ok": "32", "stale": "33", "missing": "31"}
@@ -91,9 +92,10 @@ def verify(
         console.record(asdict(result))
     else:
         console.line(
-            f"{result.files} files, {console.size(result.bytes)} hashed; {result.documents:,} "
-            f"documents line up; {result.vectors:,} vectors of unit length, {result.rederived} "
-            f"derived again ({console.duration(seconds)})"
+            f"{counted(result.files, 'file')}, {console.size(result.bytes)} hashed; "
+            f"{counted(result.documents, 'document lines', 'documents line')} up; "
+            f"{counted(result.vectors, 'vector')} of unit length, {result.rederived} derived "
+            f"again ({console.duration(seconds)})"
         )
         for text in result.skipped:
             console.say(f"not checked: {text}")
@@ -101,6 +103,6 @@ def verify(
             console.line(f"{console.styled('wrong:', '1;31')} {console.clean(text)}")
     if result.problems:
         raise IntegrityError(
-            f"{db}: {len(result.problems)} problems",
+            f"{db}: {counted(len(result.problems), 'problem')}",
             "run chunk, embed and index again with the same inputs: they mend what is damaged",
         )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from retro_cli.reading.text_neighbours import TextsToRead
 
 TEXTS = "Texts"
+from retro_cli.wording import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -93,7 +94,7 @@ def neighbours(
         console.record({**asdict(report), "seconds": round(seconds, 3)})
         return
     console.say(
-        f"neighbours: {report.rows:,} chunks in {console.duration(seconds)} "
+        f"neighbours: {counted(report.rows, 'chunk')} in {console.duration(seconds)} "
         f"({report.rows_done:,} looked up now), {report.full:,} with all {k}, {report.none:,} "
         f"with none; table {report.name} of generation {report.generation}"
     )

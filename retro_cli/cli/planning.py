@@ -10,6 +10,7 @@ import typer
 from retro_cli.cli import console, options
 from retro_cli.cli.command import command
 from retro_cli.errors import UsageError
+from retro_cli.wording import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -59,8 +60,8 @@ def plan(
     console.pairs(
         [
             ("tokens", console.number(found.tokens)),
-            ("chunks", f"{console.number(found.rows)} of {chunk_tokens} tokens"),
-            ("index", f"{found.index.factory}, {found.index.code_bytes} bytes a row"),
+            ("chunks", f"{console.number(found.rows)} of {counted(chunk_tokens, 'token')}"),
+            ("index", f"{found.index.factory}, {counted(found.index.code_bytes, 'byte')} a row"),
             ("because", found.index.reason),
         ]
     )

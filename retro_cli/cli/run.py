@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from retro_cli.cli import console
 from retro_cli.events import Progress
+from retro_cli.wording import counted
 
 if TYPE_CHECKING:
     from retro_cli.chunks.report import ChunkReport
@@ -60,8 +61,9 @@ def _chunk_lines(report: ChunkReport, seconds: float, db: Path) -> list[str]:
     if report.changed:
         speed = report.characters_written / max(seconds, 1e-6)
         lines = [
-            f"chunk: {n(report.docs_written)} documents, {n(report.rows_written)} chunks, "
-            f"{n(report.tokens_written)} tokens in {console.duration(seconds)} "
+            f"chunk: {counted(report.docs_written, 'document')}, "
+            f"{counted(report.rows_written, 'chunk')}, "
+            f"{counted(report.tokens_written, 'token')} in {console.duration(seconds)} "
             f"({console.size(speed)}/s)"
         ]
         changes = [
@@ -76,8 +78,8 @@ def _chunk_lines(report: ChunkReport, seconds: float, db: Path) -> list[str]:
             lines.append(f"chunk: of the documents before, {', '.join(changes)}")
     else:
         lines = [
-            f"chunk: up to date, {n(report.live_docs)} documents, {n(report.live_rows)} chunks "
-            f"({console.duration(seconds)})"
+            f"chunk: up to date, {counted(report.live_docs, 'document')}, "
+            f"{counted(report.live_rows, 'chunk')} ({console.duration(seconds)})"
         ]
     if report.duplicate_docs:
         verb = "merged" if report.merged else "kept (--dedup document merges them)"
@@ -85,8 +87,8 @@ def _chunk_lines(report: ChunkReport, seconds: float, db: Path) -> list[str]:
     gone = report.docs_vanished or report.files_missing
     if gone:
         lines.append(
-            f"chunk: kept what is gone from the input ({n(report.files_missing)} files, "
-            f"{n(report.docs_vanished)} records); --prune removes it"
+            f"chunk: kept what is gone from the input ({counted(report.files_missing, 'file')}, "
+            f"{counted(report.docs_vanished, 'record')}); --prune removes it"
         )
     if report.rejected:
         lines.append(
@@ -126,12 +128,12 @@ def embed(
     if report.parts_done:
         rate = report.rows_embedded / max(seconds, 1e-6)
         console.say(
-            f"embed: {n(report.rows_embedded)} chunks in {console.duration(seconds)} "
-            f"({n(rate)} chunks/s; {made}, {report.encoder.dim} dimensions)"
+            f"embed: {counted(report.rows_embedded, 'chunk')} in {console.duration(seconds)} "
+            f"({n(rate)} chunks/s; {made}, {counted(report.encoder.dim, 'dimension')})"
         )
     else:
         console.say(
-            f"embed: up to date, {n(report.rows_total)} vectors ({made}; "
+            f"embed: up to date, {counted(report.rows_total, 'vector')} ({made}; "
             f"{console.duration(seconds)})"
         )
 
@@ -148,8 +150,9 @@ def import_vectors(db: Path, vectors: Path, encoder: str | None) -> None:
         console.record({"stage": "embed", "seconds": round(seconds, 3), **value})
     else:
         console.say(
-            f"embed: took {console.number(report.rows_embedded)} vectors of "
-            f"{report.encoder.dim} dimensions from {vectors} in {console.duration(seconds)}"
+            f"embed: took {counted(report.rows_embedded, 'vector')} of "
+            f"{counted(report.encoder.dim, 'dimension')} from {vectors} in "
+            f"{console.duration(seconds)}"
         )
 
 
@@ -195,21 +198,21 @@ def _index_lines(report: IndexReport, seconds: float) -> list[str]:
     quality = generation.quality
     if report.up_to_date:
         return [
-            f"index: up to date, {n(generation.rows)} rows, generation {generation.number} "
+            f"index: up to date, {counted(generation.rows, 'row')}, generation {generation.number} "
             f"({console.duration(seconds)})"
         ]
-    changes = f"{n(report.rows_added)} rows added"
+    changes = f"{counted(report.rows_added, 'row')} added"
     if report.rows_died:
         changes += f", {n(report.rows_died)} gone"
     lines = [
         f"index: {changes} in {console.duration(seconds)}; generation {generation.number}, "
-        f"{n(generation.rows)} rows, {generation.plan.factory}, nprobe {generation.nprobe}"
+        f"{counted(generation.rows, 'row')}, {generation.plan.factory}, nprobe {generation.nprobe}"
     ]
     if not quality.queries:
         return [*lines, "index: too few different rows to measure a recall"]
     measured = (
         f"index: recall@10 {quality.recall:.3f} (95 % interval {quality.low:.3f} to "
-        f"{quality.high:.3f}, {n(quality.queries)} held-out queries"
+        f"{quality.high:.3f}, {counted(quality.queries, 'held-out query', 'held-out queries')}"
     )
     if quality.text_recall is not None:
         measured += f"; short text queries {quality.text_recall:.3f}"
@@ -248,10 +251,10 @@ def show_plan(db: Path, recall: float | None, factory: str, memory: float) -> No
         return
     console.pairs(
         [
-            ("rows", f"{console.number(rows)} of {dim} dimensions"),
+            ("rows", f"{console.number(rows)} of {counted(dim, 'dimension')}"),
             ("factory", plan.factory),
             ("because", plan.reason),
-            ("training", f"{console.number(plan.training_rows)} rows; {reason or 'kept'}"),
+            ("training", f"{counted(plan.training_rows, 'row')}; {reason or 'kept'}"),
             ("bytes a row", console.number(plan.code_bytes)),
             ("on disk", f"{console.size(costs.disk_bytes)} (estimate)"),
             ("peak memory", f"{console.size(costs.peak_bytes)} (estimate)"),

@@ -10,6 +10,7 @@ import typer
 from retro_cli.cli import console, options, render
 from retro_cli.cli.command import command
 from retro_cli.cli.run import timed
+from retro_cli.wording import agreed, counted, listed
 
 PANEL = "Keep"
 
@@ -71,15 +72,16 @@ def compact(
         return
     done = report.rewritten
     console.say(
-        f"compact: {done.rows:,} chunks blanked in {done.parts_rewritten} parts, "
-        f"{done.parts_gone} parts gone, {report.segments} segments rewritten "
-        f"({console.duration(seconds)})"
+        f"compact: {counted(done.rows, 'chunk')} blanked in "
+        f"{counted(done.parts_rewritten, 'part')}, {counted(done.parts_gone, 'part')} gone, "
+        f"{counted(report.segments, 'segment')} rewritten ({console.duration(seconds)})"
     )
     if report.rules_ended:
-        numbers = ", ".join(map(str, report.rules_ended))
+        removed, rules = report.removed, report.rules_ended
         console.say(
-            f"compact: {report.removed:,} chunks taken by rules {numbers} are gone for good; the "
-            "rules go on holding, without undo"
+            f"compact: {counted(removed, 'chunk')} taken by {listed('rule', rules)} "
+            f"{agreed(removed, 'is', 'are')} gone for good; "
+            f"{agreed(len(rules), 'the rule goes', 'the rules go')} on holding, without undo"
         )
     console.say(
         f"compact: {console.size(report.bytes_before)} -> {console.size(report.bytes_after)}, "
@@ -131,6 +133,7 @@ def rollback(
         console.record({"generation": made.number, "from": generation, "rows": made.rows})
         return
     console.say(
-        f"rollback: generation {made.number} is what {generation} was, {made.rows:,} chunks "
-        f"({console.duration(seconds)}); retro index goes forward again"
+        f"rollback: generation {made.number} is what {generation} was, "
+        f"{counted(made.rows, 'chunk')} ({console.duration(seconds)}); "
+        "retro index goes forward again"
     )

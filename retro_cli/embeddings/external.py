@@ -27,6 +27,7 @@ from retro_cli.store.atomic import file_sha256
 from retro_cli.store.files import FileRecord
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
+from retro_cli.wording import counted
 
 Floats = npt.NDArray[np.float32]
 _SAMPLE = 8
@@ -103,7 +104,7 @@ def _load(path: Path, ids: npt.NDArray[np.int64]) -> Any:
     if not len(order) or (given[found] != ids).any():
         lost = ids[given[found] != ids] if len(order) else ids
         raise UnreadableInput(
-            f"{path} lacks vectors for {len(lost):,} chunks, the first is {lost[0]}",
+            f"{path} lacks vectors for {counted(len(lost), 'chunk')}, the first is {lost[0]}",
             "retro export --with chunks lists the ids",
         )
     return flat.reshape(len(rows), -1)[found]

@@ -29,6 +29,7 @@ from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.journal import Journal
 from retro_cli.store.layout import Layout
+from retro_cli.wording import counted
 
 JOURNAL = "journal.jsonl"
 EXTERNAL = "external"  # the kind of an encoder that is not known here
@@ -194,7 +195,7 @@ def _work(
         else:
             todo.append(want)
     if done:
-        progress.note(f"resuming: {len(done)} of {len(waiting)} parts were finished before")
+        progress.note(f"resuming: {len(done)} of {counted(len(waiting), 'part')} finished before")
     progress.started("embed", sum(want.part.rows for want in waiting), "chunks")
     progress.advanced("embed", sum(part.rows for part in done.values()))
     workers = min(job.workers, len(todo)) or 1

@@ -15,6 +15,7 @@ from retro_cli.embeddings.resolve import ResolvedEncoder
 from retro_cli.errors import RetroError
 from retro_cli.store.atomic import replacing
 from retro_cli.store.files import FileRecord
+from retro_cli.wording import counted
 
 Floats = npt.NDArray[np.float32]
 
@@ -105,7 +106,8 @@ def write_vectors(target: Path, rows: int, dim: int, blocks: Iterator[Floats]) -
             block.astype("<f2").tofile(file)
             written += len(block)
         if written != rows:
-            raise RetroError(f"{written} vectors for {rows} chunks in {target.name}")
+            vectors, chunks = counted(written, "vector"), counted(rows, "chunk")
+            raise RetroError(f"{vectors} for {chunks} in {target.name}")
         file.flush()
     record = FileRecord.of(staging)
     final = target.with_name(f"{target.name}-{record.sha256[:8]}.npy")

@@ -15,6 +15,7 @@ from retro_cli.errors import DatabaseTooNew, IntegrityError, UsageError
 from retro_cli.filters.rules import ACTIVE, PURGED, UNDONE, Rule
 from retro_cli.store.atomic import read_json, write_json
 from retro_cli.store.layout import FORMAT_VERSION, Layout
+from retro_cli.wording import listed
 
 FILE = "ledger.json"
 
@@ -35,9 +36,8 @@ class Ledger:
     def get(self, number: int) -> Rule:
         """Raises UsageError if there is no such rule."""
         if not 1 <= number <= len(self.rules):
-            known = (
-                f"there are rules 1 to {len(self.rules)}" if self.rules else "there are no rules"
-            )
+            several = f"there are rules 1 to {len(self.rules)}"
+            known = ("there are no rules", "there is only rule 1", several)[min(len(self.rules), 2)]
             raise UsageError(f"there is no rule {number}", f"{known}: retro filter list DB")
         return self.rules[number - 1]
 
@@ -108,8 +108,7 @@ def require_rules(ledger: Ledger, numbers: Iterable[int], generation: int) -> No
     lost = sorted(set(numbers) - {rule.number for rule in ledger.rules})
     if lost:
         raise IntegrityError(
-            f"the ledger lacks rules ({', '.join(map(str, lost))}) that generation {generation} "
-            "was made with",
+            f"the ledger lacks {listed('rule', lost)}, which generation {generation} was made with",
             "restore filters/ledger.json from a backup; queries go on as they were",
         )
 

@@ -21,6 +21,7 @@ from retro_cli.errors import IntegrityError, NotBuiltYet, UsageError
 from retro_cli.store.atomic import read_json, replacing, write_json
 from retro_cli.store.files import FileRecord
 from retro_cli.store.layout import Layout
+from retro_cli.wording import counted
 
 MANIFEST = "manifest.json"
 Floats = npt.NDArray[np.float32]
@@ -116,7 +117,7 @@ def scores_of(layout: Layout, manifest: ChunkManifest, aliases: Aliases, name: s
     missing = int((own_live(manifest) & np.isnan(scores)).sum())
     if missing:
         raise NotBuiltYet(
-            f"{missing:,} chunks have no '{name}' score yet",
+            f"{counted(missing, 'chunk has', 'chunks have')} no '{name}' score yet",
             f"run: retro filter score {layout.root} {table.options()}",
         )
     return scores
@@ -128,7 +129,7 @@ def read_scores(layout: Layout, table: ScoreTable, file: FileRecord, rows: int) 
     except OSError as error:
         found, why = np.empty(0, np.float32), f"cannot be read ({error.strerror})"
     else:
-        why = f"holds {len(found)} scores for {rows} chunks"
+        why = f"holds {counted(len(found), 'score')} for {counted(rows, 'chunk')}"
     if len(found) != rows:
         raise IntegrityError(
             f"{table.name}/{file.name} {why}",

@@ -19,6 +19,7 @@ from retro_cli.index.work import SegmentWork
 from retro_cli.store.atomic import write_json
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.journal import Journal
+from retro_cli.wording import counted
 
 JOURNAL = "journal.jsonl"
 
@@ -180,7 +181,7 @@ class Build:
 
 
 def _cause(added: int, died: int, trained: str) -> str:
-    what = f"index: {added:,} rows added, {died:,} gone"
+    what = f"index: {counted(added, 'row')} added, {died:,} gone"
     return f"{what}, trained ({trained})" if trained else what
 
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from retro_cli.errors import ConfigError
+from retro_cli.wording import counted
 
 EXACT_FACTORY = "IVF1,SQfp16"
 EXACT_ROWS = 30_000  # up to here one query over every row takes under a millisecond
@@ -76,7 +77,13 @@ def plan_index(
     if factory:
         return _given(rows, dim, recall, factory)
     if rows <= EXACT_ROWS:
-        return _plan(rows, dim, recall, EXACT_FACTORY, f"{rows:,} rows are few enough to score all")
+        return _plan(
+            rows,
+            dim,
+            recall,
+            EXACT_FACTORY,
+            f"{counted(rows, 'row is', 'rows are')} few enough to score all",
+        )
     lists = list_count(rows)
     coarse = f"IVF{lists}" + (f"_HNSW{GRAPH_DEGREE}" if lists >= GRAPH_LISTS else "")
     for code in _codes(dim):
@@ -85,8 +92,8 @@ def plan_index(
             break
     fits = "fit in" if plan.bytes_total <= memory_bytes else "are the fewest possible, not within"
     reason = (
-        f"{rows:,} rows in {lists:,} lists of {code} codes take {_size(plan.bytes_total)}"
-        f" and {fits} {_size(memory_bytes)}"
+        f"{counted(rows, 'row')} in {counted(lists, 'list')} of {code} codes "
+        f"take {_size(plan.bytes_total)} and {fits} {_size(memory_bytes)}"
     )
     return _plan(rows, dim, recall, plan.factory, reason)
 
@@ -155,7 +162,7 @@ def _given(rows: int, dim: int, recall: float, factory: str) -> IndexPlan:
     lists, _ = parse_factory(asked)
     if lists > max(rows, 1):
         raise ConfigError(
-            f"{asked} has {lists:,} lists for {rows:,} rows",
+            f"{asked} has {counted(lists, 'list')} for {counted(rows, 'row')}",
             f"use at most IVF{max(1, rows // MIN_POINTS_PER_LIST)}",
         )
     return _plan(rows, dim, recall, asked, f"{factory.strip()} was asked for")

@@ -19,6 +19,7 @@ from retro_cli.errors import IntegrityError
 from retro_cli.events import SILENT, Progress
 from retro_cli.index.exact import faiss_threads
 from retro_cli.index.vectors import BLOCK_ROWS, Floats, Ids, Vectors, embedded
+from retro_cli.wording import counted
 
 MAX_OPEN = 8
 CHEAP_ROWS = 1 << 20
@@ -67,7 +68,7 @@ def build_segment(
                 index.add_with_ids(rows[keep], block_ids[keep])
             progress.advanced("adding", len(block_ids))
         info = _write(index, out, vectors)
-    progress.finished("adding", f"{info.rows:,} rows")
+    progress.finished("adding", counted(info.rows, "row"))
     return info
 
 

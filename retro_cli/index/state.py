@@ -21,6 +21,7 @@ from retro_cli.index.generation import Generation
 from retro_cli.index.plan import IndexPlan, plan_index
 from retro_cli.index.vectors import VectorPart, Vectors
 from retro_cli.store.layout import Layout
+from retro_cli.wording import counted
 
 DEFAULT_RECALL = 0.95
 GROWTH_BEFORE_TRAINING = 4.0
@@ -109,7 +110,7 @@ def read_state(layout: Layout) -> State:
         parts.append(VectorPart(path, want.part.base, want.part.rows))
     if missing:
         raise NotBuiltYet(
-            f"{missing} of {missing + len(parts)} chunk parts have no vectors yet",
+            f"no vectors yet for {missing:,} of {counted(missing + len(parts), 'chunk part')}",
             f"run: retro embed {layout.root}",
         )
     excluded = exclude(layout, chunks, aliases, load_ledger(layout))
@@ -160,7 +161,9 @@ def why_retrain(previous: Generation | None, state: State, plan: IndexPlan, job:
     if rows and not job.factory:
         if plan.exact != previous.plan.exact and plan.factory != previous.plan.factory:
             if not previous.template_rows / SWITCH <= rows <= previous.template_rows * SWITCH:
-                return f"{rows:,} rows call for {plan.factory} instead of {previous.plan.factory}"
+                called = counted(rows, "row calls", "rows call")
+                return f"{called} for {plan.factory} instead of {previous.plan.factory}"
         elif rows > GROWTH_BEFORE_TRAINING * previous.template_rows:
-            return f"{rows:,} rows have outgrown training on {previous.template_rows:,}"
+            grown = counted(rows, "row has", "rows have")
+            return f"{grown} outgrown training on {previous.template_rows:,}"
     return ""

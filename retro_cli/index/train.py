@@ -21,6 +21,7 @@ from retro_cli.index.plan import (
 )
 from retro_cli.index.segments import inverted_file
 from retro_cli.index.vectors import Bits, Floats, Vectors, embedded, row_keys, sample_ids
+from retro_cli.wording import counted
 
 GRAPH_EFFORT = 64  # Faiss's 16 puts one row in fifteen into another list than the nearest
 SPARE_SHARE = 1.25  # drawn beyond what is wanted, to make up for copies and empty rows
@@ -68,7 +69,7 @@ def train_template(
     with faiss_threads(threads):
         index.train(sample)
     seconds = time.perf_counter() - began
-    progress.finished("training", f"{factory} on {len(sample):,} rows in {seconds:.1f} s")
+    progress.finished("training", f"{factory} on {counted(len(sample), 'row')} in {seconds:.1f} s")
     return index
 
 
@@ -119,7 +120,10 @@ def _with_enough_points(plan: IndexPlan, points: int, progress: Progress) -> str
     lists = min(lists, points)
     if lists == plan.nlist:
         return plan.factory
-    progress.warn(f"only {points:,} distinct vectors: {lists:,} lists instead of {plan.nlist:,}")
+    progress.warn(
+        f"only {counted(points, 'distinct vector')}: {counted(lists, 'list')} "
+        f"instead of {plan.nlist:,}"
+    )
     return re.sub(r"IVF\d+(_HNSW\d+)?", f"IVF{lists}", plan.factory)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retro_cli.store.atomic import file_sha256, write_bytes
+from retro_cli.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ class Verified:
         except OSError:
             return f"{record.name} is missing"
         if status.st_size != record.bytes:
-            return f"{record.name} has {status.st_size} bytes instead of {record.bytes}"
+            return (
+                f"{record.name} has {counted(status.st_size, 'byte')} instead of {record.bytes:,}"
+            )
         known: list[int | str] = [record.sha256, status.st_mtime_ns]
         if not every_byte and self._seen.get(record.name) == known:
             return ""

@@ -43,6 +43,7 @@ from retro_cli.store.lock import writer_lock
 from retro_cli.store.sweep import KEEP_GENERATIONS, sweep_unreferenced
 from retro_cli.upkeep.apply import extend
 from retro_cli.upkeep.rewrite import Rewritten, rewrite_without
+from retro_cli.wording import counted
 
 Bits = npt.NDArray[np.bool_]
 MAX_DEAD = 0.2
@@ -87,7 +88,7 @@ def compact(
         if purge and not yes:
             count = _unblanked(layout, manifest, dead)
             raise UsageError(
-                f"a purge removes the text of {count:,} chunks for good, "
+                f"a purge removes the text of {counted(count, 'chunk')} for good, "
                 f"{int(removed.sum()):,} of them taken by rules that could still be undone",
                 "add --yes if that is meant",
             )

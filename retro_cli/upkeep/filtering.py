@@ -42,6 +42,7 @@ from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
 from retro_cli.store.tables import read_columns
 from retro_cli.upkeep.apply import apply_rules
+from retro_cli.wording import agreed, counted
 
 Bits = npt.NDArray[np.bool_]
 EXAMPLES = 3
@@ -222,14 +223,16 @@ def _cause(rule: Rule) -> str:
 
 def _refuse_extremes(reach: Reach) -> None:
     if not reach.chunks:
-        more = f" ({reach.already} are kept out already)" if reach.already else ""
+        are = agreed(reach.already, "is", "are")
+        more = f" ({reach.already:,} {are} kept out already)" if reach.already else ""
         raise UsageError(
-            f"the rule takes none of the {reach.chunks_before:,} chunks{more}",
+            f"the rule takes none of the {counted(reach.chunks_before, 'chunk')}{more}",
             "--yes adds it all the same, for what comes later",
         )
     if reach.chunks == reach.chunks_before:
+        everything = counted(reach.chunks_before, "chunk")
         raise UsageError(
-            f"the rule takes all {reach.chunks_before:,} chunks: nothing would be left",
+            f"the rule takes all there is ({everything}): nothing would be left",
             "--yes adds it all the same",
         )
 

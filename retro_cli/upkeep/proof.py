@@ -28,6 +28,7 @@ from retro_cli.query.retrieve import Retriever
 from retro_cli.query.table import table_names
 from retro_cli.reading.text_table import given_ids
 from retro_cli.store.layout import Layout
+from retro_cli.wording import agreed, counted, listed
 
 if TYPE_CHECKING:
     from retro_cli.embeddings.encoder import Encoder
@@ -64,12 +65,13 @@ class Proof:
     def lines(self) -> list[str]:
         """The proof for people."""
         if not self.rules:
-            return [f"no rule is in force; {self.live:,} chunks can be found"]
-        numbers = ", ".join(map(str, self.rules))
+            return [f"no rule is in force; {counted(self.live, 'chunk')} can be found"]
+        take = agreed(len(self.rules), "takes", "take")
         found = [
-            f"rules in force: {numbers}; they take {self.removed:,} chunks of live documents",
-            f"structure: {self.stored:,} ids in the lists, {self.reachable:,} of them reachable, "
-            f"{self.live:,} may be found",
+            f"in force: {listed('rule', self.rules)}, which {take} "
+            f"{counted(self.removed, 'chunk')} of live documents",
+            f"structure: {counted(self.stored, 'id')} in the lists, {self.reachable:,} of them "
+            f"reachable, {self.live:,} may be found",
         ]
         if self.tables:
             found.append(f"neighbour tables: {self.tables}, none gives a removed chunk")
@@ -79,26 +81,27 @@ class Proof:
         if self.copies:
             names = ", ".join(self.copies_in)
             found.append(
-                f"copies: {self.copies:,} kept chunks say the same as a removed one (in {names}); "
-                "a rule with --copies exact takes them too"
+                f"copies: {counted(self.copies, 'kept chunk says', 'kept chunks say')} the same as "
+                f"a removed one (in {names}); a rule with --copies exact takes them too"
             )
         if self.older:
             found.append(
-                f"on the disk: generations {', '.join(self.older)} still hold removed chunks, for "
-                "undo and rollback; retro compact --purge ends that"
+                f"on the disk: {listed('generation', self.older)} still "
+                f"{agreed(len(self.older), 'holds', 'hold')} removed chunks, for undo "
+                "and rollback; retro compact --purge ends that"
             )
         return found
 
     def _search_line(self) -> str:
         if self.searched:
-            asked = f"{self.searched:,} removed chunks asked for by {self.queries_are}"
-            clean = f", {self.results:,} results and continuations, none of a removed chunk"
-            return asked if self.leaks else asked + clean
+            asked = f"{counted(self.searched, 'removed chunk')} asked for by {self.queries_are}"
+            found = counted(self.results, "result or continuation", "results and continuations")
+            return asked if self.leaks else f"{asked}, {found}, none of a removed chunk"
         if self.removed:
             return "none was asked for (--sample 0)"
         if self.purged:
             return "nothing removed is left to search with: the purge took its text"
-        return "the rules take nothing of what there is now, so there is nothing to search with"
+        return "nothing is removed yet, so there is nothing to search with"
 
     def leak(self, text: str) -> None:
         if len(self.leaks) < SHOWN_LEAKS:

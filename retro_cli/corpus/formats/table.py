@@ -15,6 +15,7 @@ from retro_cli.corpus.fields import ID, TEXT, Fields
 from retro_cli.corpus.lines import Lines
 from retro_cli.corpus.reading import Reading, Records
 from retro_cli.errors import UnreadableInput
+from retro_cli.wording import counted
 
 MAX_FIELD = 1 << 26  # characters in one field: more is a quote that never closes
 _DELIMITERS = ",;\t|"
@@ -185,7 +186,7 @@ def _header(row: list[str] | None) -> tuple[str, ...]:
 
 def _record(header: tuple[str, ...], row: list[str]) -> dict[str, str]:
     if len(row) != len(header):
-        raise UnreadableInput(f"{len(row)} fields where the header names {len(header)}")
+        raise UnreadableInput(f"{counted(len(row), 'field')} where the header names {len(header)}")
     return dict(zip(header, row, strict=True))
 
 
