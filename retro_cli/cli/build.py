@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from retro_cli.cli import options, run
+from retro_cli.cli import options, run, run_index
 from retro_cli.cli.command import command
 from retro_cli.errors import EXIT_QUARANTINED
 
@@ -119,9 +119,9 @@ def index(
 ) -> None:
     """Index the vectors for search and measure the recall. Again: add what is new."""
     if dry_run:
-        run.show_plan(db, recall, factory, memory)
+        run_index.show_plan(db, recall, factory, memory)
         return
-    run.index(db, recall, factory, memory, retrain, threads)
+    run_index.index(db, recall, factory, memory, retrain, threads)
 
 
 def build(
@@ -142,6 +142,6 @@ def build(
     overrides = options.chunk_settings(locals())
     report = run.chunk(db, inputs, overrides, prune, workers, 8, download)
     run.embed(db, {"precision": precision}, "auto", 1, 0, download)
-    run.index(db, recall, "", 4.0, False, 0)
+    run_index.index(db, recall, "", 4.0, False, 0)
     if report.rejected:
         raise typer.Exit(EXIT_QUARANTINED)

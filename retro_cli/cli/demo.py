@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from retro_cli.cli import console, query, run
+from retro_cli.cli import console, query, run, run_index
 from retro_cli.cli.command import command
 from retro_cli.errors import InputNotFound
 
@@ -44,7 +44,7 @@ def demo(
     _show(f"retro embed {db}")
     run.embed(db, {}, "auto", 1, 0, False)
     _show(f"retro index {db}")
-    run.index(db, None, "", 4.0, False, 0)
+    run_index.index(db, None, "", 4.0, False, 0)
     for question in ask or _questions(corpus):
         _show(f'retro query {db} "{question}" -k 1')
         query.ask(db, question, k=1)
