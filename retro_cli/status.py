@@ -19,13 +19,9 @@ from retro_cli.embeddings.stage import wanted_parts
 from retro_cli.filters.exclusion import exclusion_key
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.index.bitmaps import load_bitmap
+from retro_cli.index.catalogue import current_generation, excluded_rows, generation_chunks
 from retro_cli.index.drift import drift
-from retro_cli.index.generation import (
-    Generation,
-    current_generation,
-    excluded_rows,
-    generation_chunks,
-)
+from retro_cli.index.generation import Generation
 from retro_cli.query.table import load_table, table_names
 from retro_cli.store.layout import Layout
 from retro_cli.wording import agreed, counted

@@ -24,7 +24,7 @@ from retro_cli.errors import RetroError
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.filters.score_table import tables
-from retro_cli.index.generation import all_generations, current_generation, load_generation
+from retro_cli.index.catalogue import all_generations, current_generation, load_generation
 from retro_cli.query.table import load_table, table_names
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.layout import Layout

@@ -10,7 +10,8 @@ import numpy as np
 from retro_cli.config import fingerprint
 from retro_cli.events import Progress
 from retro_cli.index.bitmaps import load_bitmap, save_bitmap
-from retro_cli.index.generation import Filtered, Generation, Segment, numbered
+from retro_cli.index.catalogue import numbered
+from retro_cli.index.generation import Filtered, Generation, Segment
 from retro_cli.index.measure import Measured, as_measured, measure, still_measured
 from retro_cli.index.plan import IndexPlan
 from retro_cli.index.state import Bits, IndexJob, State

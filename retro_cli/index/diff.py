@@ -17,13 +17,13 @@ from retro_cli.chunks.changes import compare_documents
 from retro_cli.chunks.live import Bits, own_live
 from retro_cli.chunks.manifest import ChunkManifest, Part
 from retro_cli.errors import UsageError
-from retro_cli.index.generation import (
-    Generation,
+from retro_cli.index.catalogue import (
     all_generations,
     excluded_rows,
     generation_chunks,
     load_generation,
 )
+from retro_cli.index.generation import Generation
 from retro_cli.index.turnover import (
     COLUMNS,
     DocumentRows,

@@ -14,7 +14,8 @@ from retro_cli.events import SILENT, Progress
 from retro_cli.filters.ledger import load_ledger, require_rules
 from retro_cli.index.bitmaps import load_bitmap
 from retro_cli.index.build import JOURNAL, Build, IndexReport
-from retro_cli.index.generation import Generation, chunk_snapshot, current_generation, excluded_rows
+from retro_cli.index.catalogue import chunk_snapshot, current_generation, excluded_rows
+from retro_cli.index.generation import Generation
 from retro_cli.index.measure import moved
 from retro_cli.index.state import IndexJob, State, as_before, plan_for, read_state, why_retrain
 from retro_cli.store.atomic import sweep_temporaries

@@ -16,7 +16,8 @@ from retro_cli.chunks.where import Condition
 from retro_cli.config import load_settings
 from retro_cli.errors import EncoderMismatch, UsageError
 from retro_cli.index.bitmaps import load_bitmap, read_bitmap
-from retro_cli.index.generation import Generation, excluded_rows, generation_chunks, hold_generation
+from retro_cli.index.catalogue import excluded_rows, generation_chunks, hold_generation
+from retro_cli.index.generation import Generation
 from retro_cli.index.search import Searcher
 from retro_cli.index.vectors import VectorPart, Vectors
 from retro_cli.query.select import Selection, matching_rows

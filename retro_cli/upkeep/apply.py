@@ -7,7 +7,8 @@ from retro_cli.events import SILENT, Progress
 from retro_cli.filters.exclusion import exclusion_key
 from retro_cli.filters.ledger import Ledger, load_ledger, require_rules
 from retro_cli.index.build import Build, IndexReport
-from retro_cli.index.generation import Generation, current_generation, generation_chunks
+from retro_cli.index.catalogue import current_generation, generation_chunks
+from retro_cli.index.generation import Generation
 from retro_cli.index.state import IndexJob, State, state_of
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.layout import Layout

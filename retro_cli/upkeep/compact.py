@@ -28,13 +28,13 @@ from retro_cli.filters.match import rule_originals, rule_rows
 from retro_cli.filters.rules import ACTIVE, PURGED
 from retro_cli.filters.scores import tidy_scores
 from retro_cli.index.bitmaps import load_bitmap
-from retro_cli.index.generation import (
-    Generation,
+from retro_cli.index.catalogue import (
     all_generations,
     chunk_snapshot,
     generation_chunks,
     hold_generation,
 )
+from retro_cli.index.generation import Generation
 from retro_cli.index.state import read_state
 from retro_cli.index.work import too_dead
 from retro_cli.store.atomic import disk_errors, replacing, sweep_temporaries

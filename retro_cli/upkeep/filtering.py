@@ -31,12 +31,8 @@ from retro_cli.filters.match import (
     source_of,
 )
 from retro_cli.filters.rules import Passage, Rule
-from retro_cli.index.generation import (
-    Generation,
-    current_generation,
-    excluded_rows,
-    generation_chunks,
-)
+from retro_cli.index.catalogue import current_generation, excluded_rows, generation_chunks
+from retro_cli.index.generation import Generation
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock

@@ -9,13 +9,8 @@ from pathlib import Path
 from retro_cli.errors import UsageError
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.ledger import load_ledger
-from retro_cli.index.generation import (
-    Generation,
-    all_generations,
-    current_name,
-    load_generation,
-    load_if_kept,
-)
+from retro_cli.index.catalogue import all_generations, current_name, load_generation, load_if_kept
+from retro_cli.index.generation import Generation
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock

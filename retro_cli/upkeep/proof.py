@@ -21,8 +21,8 @@ from retro_cli.filters.exclusion import exclude
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.filters.rules import PURGED
 from retro_cli.index.bitmaps import load_bitmap
+from retro_cli.index.catalogue import all_generations
 from retro_cli.index.exact import exact_search
-from retro_cli.index.generation import all_generations
 from retro_cli.index.segments import load_index, stored_ids
 from retro_cli.query.retrieve import Retriever
 from retro_cli.query.table import table_names

@@ -14,7 +14,8 @@ from retro_cli.filters.score_table import ScoreTable, load_table, table_name
 from retro_cli.filters.scorers.contract import Scorer
 from retro_cli.filters.scorers.registry import load_scorer
 from retro_cli.filters.scores import ScoreReport, View, plan_scores, score
-from retro_cli.index.generation import Generation, current_generation, generation_chunks
+from retro_cli.index.catalogue import current_generation, generation_chunks
+from retro_cli.index.generation import Generation
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.files import Verified
 from retro_cli.store.layout import Layout

@@ -12,8 +12,8 @@ from helpers import everything, write_jsonl
 from retro_cli import pipeline
 from retro_cli.errors import UsageError
 from retro_cli.index import diff as module
+from retro_cli.index.catalogue import all_generations, load_generation
 from retro_cli.index.diff import diff_generations, living
-from retro_cli.index.generation import all_generations, load_generation
 from retro_cli.index.stage import IndexJob
 from retro_cli.store.layout import Layout
 from retro_cli.store.tables import read_columns

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from helpers import write_jsonl
 
+from retro_cli.index.catalogue import current_generation
 from retro_cli.index.drift import drift
-from retro_cli.index.generation import current_generation
 
 
 def _posts(words: list[str], count: int, seed: int) -> list[dict]:

@@ -11,7 +11,7 @@ from helpers import write_jsonl
 from retro_cli import pipeline
 from retro_cli.database import Database
 from retro_cli.index.bitmaps import load_bitmap
-from retro_cli.index.generation import current_generation
+from retro_cli.index.catalogue import current_generation
 from retro_cli.index.stage import IndexJob
 from retro_cli.store.layout import Layout
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from retro_cli.errors import IntegrityError
-from retro_cli.index import generation
+from retro_cli.index import catalogue
 from retro_cli.store.layout import Layout
 from retro_cli.upkeep import history as module
 from retro_cli.upkeep.history import history
@@ -25,7 +25,7 @@ def after_listing(monkeypatch):
 
     def arrange(work):
         waiting = [work]
-        listed = generation.all_generations
+        listed = catalogue.all_generations
 
         def list_then_work(folder):
             names = listed(folder)

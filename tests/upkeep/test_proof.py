@@ -10,7 +10,8 @@ from helpers import write_jsonl
 
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.index.bitmaps import load_bitmap, save_bitmap
-from retro_cli.index.generation import Filtered, current_generation, excluded_rows
+from retro_cli.index.catalogue import current_generation, excluded_rows
+from retro_cli.index.generation import Filtered
 from retro_cli.store.layout import Layout
 from retro_cli.upkeep.proof import prove
 
