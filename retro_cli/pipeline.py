@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +14,13 @@ from retro_cli.chunks.report import ChunkReport
 from retro_cli.chunks.stage import PART_BYTES, ChunkJob
 from retro_cli.chunks.stage import chunk as chunk_stage
 from retro_cli.config import Settings, load_settings, save_settings
-from retro_cli.corpus import InputFile, list_inputs
+from retro_cli.corpus.gather import STDIN, list_corpus, with_stdin
 from retro_cli.embeddings.encoder import auto_precision
 from retro_cli.embeddings.resolve import locate_tokenizer, resolve, tokenizer_path
 from retro_cli.embeddings.stage import EmbedJob, EmbedReport
 from retro_cli.embeddings.stage import embed as embed_stage
 from retro_cli.engine.local import cores
-from retro_cli.errors import ConfigError, InputNotFound, RetroError
+from retro_cli.errors import ConfigError, RetroError
 from retro_cli.events import SILENT, Progress
 from retro_cli.index.stage import IndexJob, IndexReport
 from retro_cli.index.stage import index as index_stage
@@ -35,8 +33,6 @@ from retro_cli.store.layout import SETTINGS_FILE, Layout
 from retro_cli.store.lock import writer_lock
 from retro_cli.store.sweep import sweep_unreferenced
 from retro_cli.upkeep.scoring import refresh_scores
-
-STDIN = "-"
 
 
 @dataclass(frozen=True)
@@ -64,13 +60,13 @@ def chunk(
     """
     options = options or ChunkOptions()
     settings = settings_for(layout, overrides or {})
-    listed = [] if set(specs) == {STDIN} else _list_corpus(layout, specs)
+    listed = [] if set(specs) == {STDIN} else list_corpus(layout.root, specs)
     tokenizer = find_tokenizer(settings, options.allow_download)
     with disk_errors(layout.root):
         _make_root(layout)
     with disk_errors(layout.root), writer_lock(layout.root, "chunk"):
         if STDIN in specs:
-            listed = _with_stdin(listed, _spool_path(layout), stdin)
+            listed = with_stdin(listed, _spool_path(layout), stdin)
         if not layout.exists():
             save_settings(layout, settings)
         job = ChunkJob(
@@ -100,11 +96,11 @@ def diff(
 ) -> InputsDifference:
     """What ``chunk`` with the same arguments would change in a database. Writes nothing there."""
     settings = settings_for(layout, overrides or {}, create=False)
-    listed = [] if set(specs) == {STDIN} else _list_corpus(layout, specs)
+    listed = [] if set(specs) == {STDIN} else list_corpus(layout.root, specs)
     tokenizer = find_tokenizer(settings, weights=False)
     with tempfile.TemporaryDirectory() as folder:
         if STDIN in specs:
-            listed = _with_stdin(listed, Path(folder) / STDIN, stdin)
+            listed = with_stdin(listed, Path(folder) / STDIN, stdin)
         job = ChunkJob(layout.chunks, settings, tokenizer, specs, listed, prune=prune)
         return diff_inputs(job, progress)
 
@@ -203,25 +199,6 @@ def find_tokenizer(
         ) from error
 
 
-def _list_corpus(layout: Layout, specs: Sequence[str]) -> list[InputFile]:
-    """The input files but those of this database, and of any other that lies in the folders."""
-    listed = list_inputs([spec for spec in specs if spec != STDIN])
-    databases = {
-        os.path.dirname(f.path) for f in listed if os.path.basename(f.path) == SETTINGS_FILE
-    }
-    mine = [
-        os.path.join(os.path.realpath(folder), "")
-        for folder in (str(layout.root), *databases)
-        if Layout(Path(folder)).chunks.is_dir() or Path(folder) == layout.root
-    ]
-    corpus = [
-        f for f in listed if "://" in f.path or not os.path.realpath(f.path).startswith(tuple(mine))
-    ]
-    if not corpus:
-        raise InputNotFound("the input holds nothing but retrieval databases", "name a corpus")
-    return corpus
-
-
 def _make_root(layout: Layout) -> None:
     if layout.root.exists() and not layout.root.is_dir():
         raise ConfigError(f"{layout.root} is a file", "name a folder with --db")
@@ -238,24 +215,3 @@ def _make_root(layout: Layout) -> None:
 
 def _spool_path(layout: Layout) -> Path:
     return layout.root / ".stdin"
-
-
-def _with_stdin(listed: list[InputFile], path: Path, stream: BinaryIO | None) -> list[InputFile]:
-    return sorted([*listed, _spool(path, stream)], key=lambda file: file.uri)
-
-
-def _spool(path: Path, stream: BinaryIO | None) -> InputFile:
-    """Copy standard input to a file: it is read twice. Its content stands in for its time."""
-    if stream is None:
-        raise InputNotFound("there is no standard input to read", "pipe something in")
-    with path.open("wb") as file:
-        shutil.copyfileobj(stream, file, 1 << 20)
-    if not path.stat().st_size:
-        path.unlink()
-        raise InputNotFound("standard input is empty", "pipe something in")
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    marker = int.from_bytes(digest.digest()[:7], "little")
-    return InputFile("stdin", str(path), path.stat().st_size, marker)
