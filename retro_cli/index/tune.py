@@ -135,7 +135,9 @@ class _Bench:
 
     def exhaustive(self, nprobe: int, candidates: int) -> bool:
         searcher = self.searcher
-        return nprobe >= searcher.nlist and (searcher.exact_codes or candidates >= searcher.rows)
+        return nprobe >= searcher.nlist and (
+            searcher.scanner.exact_codes or candidates >= searcher.rows
+        )
 
     def curve(self, nprobe: int, candidates: int) -> Curve:
         """The choice and what less or more probing would give."""
@@ -194,10 +196,10 @@ def list_places(searcher: Searcher, vectors: Vectors, truth: Truth) -> npt.NDArr
     known = truth.ids >= 0
     homes = np.zeros(truth.ids.shape, dtype=np.int64)
     if known.any():
-        homes[known] = searcher.coarse(vectors.gather(truth.ids[known]), 1)[0][:, 0]
+        homes[known] = searcher.scanner.coarse(vectors.gather(truth.ids[known]), 1)[0][:, 0]
     places = np.full(truth.ids.shape, np.nan)
     for row, query in enumerate(truth.queries):
-        products = searcher.coarse(query[None], searcher.nlist)[1][0]
+        products = searcher.scanner.coarse(query[None], searcher.nlist)[1][0]
         before = (products > products[homes[row], None]).sum(axis=1)
         places[row, known[row]] = before[known[row]]
     return places
