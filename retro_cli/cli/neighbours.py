@@ -11,12 +11,12 @@ from retro_cli.cli import console, options
 from retro_cli.cli.command import command
 from retro_cli.cli.run import timed
 from retro_cli.errors import UsageError
+from retro_cli.wording import counted
 
 if TYPE_CHECKING:
     from retro_cli.reading.text_neighbours import TextsToRead
 
 TEXTS = "Texts"
-from retro_cli.wording import counted
 
 
 def register(app: typer.Typer) -> None:

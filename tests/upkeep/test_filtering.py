@@ -10,7 +10,7 @@ from upkeep_library import BAD, GOOD, posts
 from retro_cli import pipeline
 from retro_cli.errors import UsageError
 from retro_cli.filters.ledger import load_ledger
-from retro_cli.index.generation import current_generation
+from retro_cli.index.catalogue import current_generation
 from retro_cli.index.stage import IndexJob
 from retro_cli.upkeep.apply import apply_rules
 from retro_cli.upkeep.filtering import look_at_rule, undo_rule

@@ -7,7 +7,7 @@ from readers import Readers, at_each_write
 from upkeep_library import BAD, GOOD, Library, posts
 
 from retro_cli.database import Database
-from retro_cli.index.generation import all_generations
+from retro_cli.index.catalogue import all_generations
 from retro_cli.store.sweep import KEEP_GENERATIONS
 from retro_cli.upkeep.filtering import undo_rule
 

@@ -9,7 +9,7 @@ import pytest
 from helpers import write_jsonl
 
 from retro_cli.index.build import Build
-from retro_cli.index.generation import current_generation
+from retro_cli.index.catalogue import current_generation
 from retro_cli.index.segments import inverted_file, load_index
 
 
