@@ -8,7 +8,7 @@ MinHash would only tell how alike two whole chunks are.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,18 +135,20 @@ def _tokens(
         start += len(batch)
 
 
-def shingles(tokens: Tokens) -> tuple[Hashes, npt.NDArray[np.int64]]:
-    """A hash of every run of SHINGLE tokens within a chunk, and the chunk it is in.
+def shingles(
+    tokens: Sequence[npt.NDArray[np.integer]], size: int = SHINGLE
+) -> tuple[Hashes, npt.NDArray[np.int64]]:
+    """A hash of every run of ``size`` tokens within a chunk, and the chunk it is in.
 
     A shorter chunk has none, so it is no near copy of anything.
     """
     lengths = np.array([len(ids) for ids in tokens], dtype=np.int64)
     flat = np.concatenate([*tokens, np.empty(0, np.uint16)]).astype(np.uint64)
     owner = np.repeat(np.arange(len(tokens)), lengths)
-    count = max(0, len(flat) - SHINGLE + 1)
+    count = max(0, len(flat) - size + 1)
     hashes = np.zeros(count, dtype=np.uint64)
-    for offset in range(SHINGLE):
+    for offset in range(size):
         hashes = (hashes ^ (flat[offset : offset + count] + np.uint64(1))) * _MULTIPLIER
         hashes ^= hashes >> np.uint64(29)
-    whole = owner[:count] == owner[SHINGLE - 1 : SHINGLE - 1 + count]
+    whole = owner[:count] == owner[size - 1 : size - 1 + count]
     return hashes[whole], owner[:count][whole]

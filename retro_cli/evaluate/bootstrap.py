@@ -1,0 +1,76 @@
+"""Confidence intervals by resampling documents: ratios of sums, paired where they are differences.
+
+Efron and Tibshirani 1993, chapter 13 (the percentile interval). Tokens of one document depend on
+each other, so whole documents are drawn, and every quantity is drawn with the same documents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+RESAMPLES = 10_000
+LEVEL = 0.95
+_CELLS = 1 << 22  # resamples times documents held at a time
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval; no value without a denominator, no interval of one document.
+
+    documents: how many have a part in it.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    documents: int
+
+    def excludes_zero(self) -> bool:
+        return self.low is not None and self.high is not None and self.low * self.high > 0
+
+
+def ratios(
+    numerators: Floats, denominators: Floats, seed: int, resamples: int = RESAMPLES
+) -> list[Estimate]:
+    """For each row, the sum of the numerators by the sum of the denominators, over documents.
+
+    numerators, denominators: (quantities, documents).
+    """
+    both = _resampled(np.concatenate([numerators, denominators]), seed, resamples)
+    top, bottom = both[:, : len(numerators)], both[:, len(numerators) :]
+    return [
+        _estimate(numerators[index], denominators[index], top[:, index], bottom[:, index])
+        for index in range(len(numerators))
+    ]
+
+
+def _resampled(values: Floats, seed: int, resamples: int) -> Floats:
+    """(resamples, quantities) sums over documents drawn with replacement."""
+    documents = values.shape[1]
+    rng = np.random.default_rng(seed)
+    step = max(1, _CELLS // max(1, documents))
+    found = []
+    for first in range(0, resamples, step):
+        count = min(step, resamples - first)
+        drawn = rng.integers(documents, size=(count, documents))
+        drawn += np.arange(count)[:, None] * documents
+        times = np.bincount(drawn.ravel(), minlength=count * documents).reshape(count, documents)
+        found.append(times @ values.T)
+    return np.concatenate(found)
+
+
+def _estimate(top: Floats, bottom: Floats, tops: Floats, bottoms: Floats) -> Estimate:
+    documents = int((bottom > 0).sum())
+    if not documents:
+        return Estimate(None, None, None, 0)
+    value = float(top.sum() / bottom.sum())
+    if documents < 2:
+        return Estimate(value, None, None, documents)
+    some = bottoms > 0  # a resample may hold none of the few documents that count
+    edge = (1 - LEVEL) / 2
+    low, high = np.quantile(tops[some] / bottoms[some], [edge, 1 - edge])
+    return Estimate(value, float(low), float(high), documents)
