@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from retro_cli.chunks.dedup import Aliases
+from retro_cli.evaluate.text import EvaluationText
+from retro_cli.filters.exclusion import corpus_of
+from retro_cli.filters.match import document_of
+from retro_cli.query.overfetch import surviving
+from retro_cli.query.retrieve import Retriever
+from retro_cli.query.twins import Entries, EqualDocuments
 
 Ids = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.bool_]
+_BLOCK = 1024  # chunks searched together
 
 
 def share_mask(document: Ids, own: Bits, aliases: Aliases, share: float, seed: int) -> Bits:
@@ -28,3 +36,40 @@ def share_mask(document: Ids, own: Bits, aliases: Aliases, share: float, seed: i
     entries = mask.copy()
     entries[aliases.canonical[mask[aliases.member]]] = True
     return entries
+
+
+class ShareLookup:
+    """Neighbours of a text's chunks among a share of the documents, by the vectors it was given."""
+
+    def __init__(self, retriever: Retriever, texts: Sequence[bytes]) -> None:
+        """texts: the hash of each document's text; what has the same text is no neighbour of it."""
+        corpus = corpus_of(retriever.layout, retriever.manifest, retriever.aliases)
+        self._document = document_of(corpus)[0]
+        self._retriever, self._texts = retriever, texts
+        self._entries = Entries(retriever)
+        self._equal = EqualDocuments(retriever, self._entries).entries(texts)
+
+    def neighbours(self, text: EvaluationText, k: int, share: float, seed: int) -> Ids:
+        """(n, k) chunk ids, best first, -1 where there are fewer."""
+        aliases, own = self._retriever.aliases, self._retriever.own
+        mask = share_mask(self._document, own, aliases, share, seed)
+        found = [
+            self._block(text, np.arange(first, min(first + _BLOCK, text.rows)), k, mask)
+            for first in range(0, text.rows, _BLOCK)
+        ]
+        return np.concatenate(found)
+
+    def _block(self, text: EvaluationText, rows: Ids, k: int, mask: Bits) -> Ids:
+        barred = [self._equal.get(self._texts[number]) for number in text.document[rows].tolist()]
+
+        def keep(asked: Ids, found: Ids) -> Ids:
+            found = found.copy()
+            for place, row in enumerate(asked.tolist()):
+                if (entries := barred[row]) is not None:
+                    found[place, np.isin(found[place], entries)] = -1
+            return self._entries.shown(found)
+
+        vectors = text.vectors[rows].astype(np.float32)
+        neighbours, _ = surviving(self._retriever, vectors, k, keep, mask)
+        neighbours[~vectors.any(axis=1)] = -1
+        return neighbours

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache, partial
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -43,12 +44,19 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TextsToRead:
-    """Texts and how they are cut: into rows of ``length`` tokens, parts of ``part_bytes``."""
+    """Texts and how they are cut: into rows of ``length`` tokens, parts of ``part_bytes``.
+
+    most: only so many documents, the first.
+    """
 
     specs: Sequence[str]
     tokenizer: ChunkTokenizer
     length: int
     part_bytes: int = PART_BYTES
+    most: int | None = None
+
+    def read(self, progress: Progress = SILENT) -> Iterator[Text]:
+        return islice(read_texts(self.specs, progress), self.most)
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,7 @@ def find_text_neighbours(
         search = _Search(retriever, settings, texts)
         by = [generation.to_json(), asdict(settings), texts.tokenizer.sha256, texts.length]
         work, documents = [], 0
-        for group in grouped(read_texts(texts.specs, progress), texts.part_bytes):
+        for group in grouped(texts.read(progress), texts.part_bytes):
             key = fingerprint([*by, group.identity])
             rows = partial(search.batches, group.number, group.identity)
             work.append(Work(f"part-{group.number:06d}", key, group.bytes, rows))
@@ -151,7 +159,7 @@ class _Search:
         self.entries = Entries(retriever)
         self.equal = EqualDocuments(retriever, self.entries)
         self.copies = Copies(settings.copies, row_tokens(retriever, texts.tokenizer))
-        self._groups = grouped(read_texts(texts.specs), texts.part_bytes)
+        self._groups = grouped(texts.read(), texts.part_bytes)
 
     @cached_property
     def encoder(self) -> Encoder:
