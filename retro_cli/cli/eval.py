@@ -106,7 +106,7 @@ def lm(
     ] = 1,
     device: options.Device = "auto",
     base: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Where the base of added weights is now, if not where it was."),
     ] = None,
     html: Annotated[

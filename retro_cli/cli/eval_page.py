@@ -206,6 +206,10 @@ def _chart(curves: Sequence[Curve], ticks: Sequence[tuple[float, str]], axis: st
         f'<text x="{middle:.1f}" y="{_HEIGHT - 4}" text-anchor="middle">{html.escape(axis)}</text>'
     )
     for turn, curve in enumerate(curves):
+        parts.append(
+            f'<text class="{curve.name}" x="{_WIDTH - _RIGHT + 14}" y="{_TOP + 12 + 16 * turn}">'
+            f"{curve.name}</text>"
+        )
         parts.append(_line(curve, across, down, 4 * (turn - (len(curves) - 1) / 2)))
     return "".join([*parts, "</svg>"])
 
@@ -233,8 +237,4 @@ def _line(
                 f'<line class="{curve.name}" x1="{x:.1f}" x2="{x:.1f}" '
                 f'y1="{down(point.low):.1f}" y2="{down(point.high):.1f}" opacity=".5"/>'
             )
-    x, _, value = known[-1]
-    parts.append(
-        f'<text class="{curve.name}" x="{x + 12:.1f}" y="{down(value) + 4:.1f}">{curve.name}</text>'
-    )
     return "".join(parts)

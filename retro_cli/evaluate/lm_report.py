@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from retro_cli.errors import UsageError
@@ -34,7 +33,7 @@ class LmSettings:
     seed: int = 0
     resamples: int = RESAMPLES
     device: str = "auto"
-    base: Path | None = None
+    base: str | None = None
 
     def check(self) -> None:
         """Raises UsageError."""
@@ -46,7 +45,7 @@ class LmSettings:
                 raise UsageError(f"{count} neighbours", "ask for at least one")
 
     def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "base": None if self.base is None else str(self.base)}
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ from transformers.utils.logging import disable_progress_bar
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.errors import InputNotFound, UsageError
 from retro_cli.evaluate.lm_report import NO_BASE, TRAINED, VERIFIED
+from retro_cli.models.base import TOKENIZER
 from retro_cli.models.config import ADDED_WEIGHTS, FROM_SCRATCH
 from retro_cli.models.retro import RetroForCausalLM
 from retro_cli.models.saving import weights_hash
+from retro_cli.reading.of_model import reading_of
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,10 @@ class Subject:
         return getattr(self.model.config.base_config, "max_position_embeddings", None)
 
 
-def load_subject(folder: Path, base: Path | None, device: str) -> Subject:
+def load_subject(folder: Path, base: str | None, device: str) -> Subject:
     """base: where the base of added weights is now, if not where it was.
 
-    Raises InputNotFound, IntegrityError, UsageError, ConfigError (no tokenizer).
+    Raises InputNotFound, IntegrityError, UsageError, ConfigError (no tokenizer), MissingExtra.
     """
     if not folder.is_dir():
         raise InputNotFound(f"no model in {folder}", "a folder with a RETRO model is needed")
@@ -50,16 +52,11 @@ def load_subject(folder: Path, base: Path | None, device: str) -> Subject:
     if config.origin != FROM_SCRATCH:
         same = config.weights == ADDED_WEIGHTS or weights_hash(model.backbone) == config.base_hash
         backbone = VERIFIED if same else TRAINED
-    where = next(
-        (place for place in (folder, base, Path(config.base_name)) if place and _cuts(place)),
-        folder,
-    )
-    tokenizer = ChunkTokenizer(where, cut="exact", size=config.chunk_length)
+    if base is None or (folder / TOKENIZER).is_file():
+        tokenizer, _ = reading_of(folder)
+    else:
+        tokenizer, _ = reading_of(base, config.chunk_length)
     return Subject(model.to(_device(device)).eval(), tokenizer, backbone)
-
-
-def _cuts(folder: Path) -> bool:
-    return (folder / "tokenizer.json").is_file()
 
 
 def _device(name: str) -> str:

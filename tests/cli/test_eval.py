@@ -200,6 +200,9 @@ def test_the_backbone_of_added_weights_is_off_and_said_to_be(
     folder = tmp_path_factory.mktemp("added")
     added = make_model(folder, static_encoder / "tokenizer.json", added_only=True)
     found = evaluated(model=added)
+    moved = folder / "moved"
+    (folder / "base").rename(moved)
+    assert evaluated("--base", moved, model=added)["bpb"] == found["bpb"]
     assert found["backbone"] == "verified"
     assert found["bpb"]["backbone"] == found["bpb"]["off"]
     assert any("hash" in note for note in found["notes"])
