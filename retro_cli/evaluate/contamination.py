@@ -76,12 +76,11 @@ def _spans(first: Ids, last: Ids) -> Ids:
 
 
 def database_documents(retriever: Retriever) -> Iterator[tuple[int, Numbers]]:
-    """(id of the first chunk, (tokens,)) of every document, of its chunks that may be shown."""
+    """(id of the first, (tokens,) of all) chunks that may be shown, of every document with any."""
     width = np.dtype(f"<u{retriever.manifest.token_bytes}")
     for part in retriever.manifest.parts:
         held: list[Numbers] = []
-        current = first = -1
-        row = part.base
+        current, first, row = -1, part.base, part.base
         for batch in read_blocks(retriever.layout.chunks / part.chunks_file, ["doc", "tokens"]):
             for document, ids in zip(
                 batch["doc"].to_pylist(), batch["tokens"].to_pylist(), strict=True
@@ -89,8 +88,9 @@ def database_documents(retriever: Retriever) -> Iterator[tuple[int, Numbers]]:
                 if document != current:
                     if held:
                         yield first, np.concatenate(held)
-                    held, current, first = [], document, row
+                    held, current = [], document
                 if retriever.own[row]:
+                    first = first if held else row
                     held.append(np.frombuffer(ids, width))
                 row += 1
         if held:

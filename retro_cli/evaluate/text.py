@@ -86,8 +86,8 @@ class EvaluationText:
 
     def clipped(self, most: int) -> EvaluationText:
         """Of each document its first ``most`` tokens, in whole chunks, at least one."""
-        firsts = np.flatnonzero(self.starts)
-        position = np.arange(self.rows) - firsts[self.document]
+        rows = np.arange(self.rows)
+        position = rows - np.maximum.accumulate(np.where(self.starts, rows, 0))
         return self._rows(position < max(1, most // self.tokens.shape[1]))
 
     def long_enough(self) -> list[int]:

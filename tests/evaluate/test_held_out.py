@@ -8,6 +8,7 @@ from helpers import write_jsonl
 
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.tokenizer import ChunkTokenizer
+from retro_cli.evaluate.contamination import database_documents
 from retro_cli.evaluate.held_out import (
     copies_in_database,
     evaluation_text,
@@ -100,6 +101,24 @@ def test_an_entry_stands_for_any_merged_row_that_is_in():
     document, own = np.array([0, 1, 2]), np.array([False, True, True])
     mask = share_mask(document, own, aliases, 1.0, 0)
     assert mask.tolist() == [True, True, True]
+
+
+def test_documents_of_the_database_are_whole_and_without_what_rules_took(db, retro):
+    before = Retriever(Layout(db))
+    whole = dict(database_documents(before))
+    assert sum(map(len, whole.values())) == sum(
+        len(before.rows.tokens([row])[0]) // before.manifest.token_bytes
+        for row in np.flatnonzero(before.own).tolist()
+    )
+    longest = max(whole, key=lambda chunk: len(whole[chunk]))
+    size = len(before.rows.tokens([longest])[0]) // before.manifest.token_bytes
+    before.close()
+    assert retro("filter", "add", db, "--chunk", longest, "--reason", "r").code == 0
+    after = Retriever(Layout(db))
+    left = dict(database_documents(after))
+    after.close()
+    assert longest not in left
+    assert left[longest + 1].tolist() == whole[longest][size:].tolist()
 
 
 def test_copies_are_found_in_the_databases_own_tokens(db, archive):

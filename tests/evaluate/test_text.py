@@ -28,5 +28,12 @@ def test_clipping_keeps_whole_chunks_and_at_least_one():
     assert text.clipped(100).document_lengths.tolist() == [9, 3, 40]
 
 
+def test_a_document_without_tokens_is_in_nobodys_way():
+    text = random_text([9, 0, 40])
+    assert text.clipped(8).document_lengths.tolist() == [8, 0, 8]
+    assert text.long_enough() == [0, 2]
+    assert text.only([0, 2]).document_lengths.tolist() == [9, 40]
+
+
 def test_a_document_of_one_token_has_nothing_to_score():
     assert random_text([9, 1, 2]).long_enough() == [0, 2]
