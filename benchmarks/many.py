@@ -1,6 +1,7 @@
 """What a corpus of very many small things costs: tiny files, and one changed file of records.
 
-Memory is the growth of the peak (workers included) from a quarter of the things to all of them.
+Memory is the growth of the peak (workers included) from a tenth of the files, or a quarter of the
+records, to all of them.
 """
 
 from __future__ import annotations
@@ -14,42 +15,59 @@ from measure import Run, retro, say
 from results import Line, Result
 
 FOLDER_FILES = 1000
+CHANGED = 100  # one file, or record, in so many
 ENCODER = ("--encoder", "wordllama")
+RUNS = ("first run", "again, nothing changed", "again, 1 % of them changed")
 
 
 def measure(context: Context) -> Result:
-    files = context.pick(200_000, 4_000)
-    first, again = _tiny_files(context, files)
-    few, _ = _tiny_files(context, files // 4)
+    files = context.pick(1_000_000, 4_000)
+    many, few = _tiny_files(context, files), _tiny_files(context, files // 10)
     records = context.pick(4_000_000, 20_000)
-    changed = _changed_file(context, records)
-    less = _changed_file(context, records // 4)
-    per_file = (first.peak_bytes - few.peak_bytes) / (0.75 * files)
-    per_record = (changed.peak_bytes - less.peak_bytes) / (0.75 * records)
+    changed, less = _changed_file(context, records), _changed_file(context, records // 4)
     lines = [
-        Line(
-            f"`retro chunk` on {files:,} files of 270 bytes: memory a file",
-            "at most 1,500 bytes",
-            f"{per_file:,.0f} bytes ({first.peak_bytes / 1e6:,.0f} MB in all, "
-            f"{first.seconds:,.0f} s; again {again.seconds:.1f} s)",
-            per_file,
-            1500,
-            False,
-            {"peak, bytes": [first.peak_bytes], "peak of a quarter, bytes": [few.peak_bytes]},
-        ),
-        Line(
+        _line(
+            f"`retro chunk` on {files:,} files of 270 bytes, {name}: memory a file",
+            "at most 40 bytes",
+            40,
+            (many[name], files),
+            (few[name], files // 10),
+        )
+        for name in RUNS
+    ]
+    lines.append(
+        _line(
             f"`retro chunk` on a JSONL file of {records:,} records of which 1 % changed: "
             "memory a record",
-            "at most 150 bytes",
-            f"{per_record:,.0f} bytes ({changed.peak_bytes / 1e6:,.0f} MB in all, "
-            f"{changed.seconds:,.0f} s)",
-            per_record,
-            150,
-            False,
-            {"peak, bytes": [changed.peak_bytes], "peak of a quarter, bytes": [less.peak_bytes]},
-        ),
-    ]
+            "at most 20 bytes",
+            20,
+            (changed, records),
+            (less, records // 4),
+        )
+    )
     return Result("many", lines, {"files": files, "records": records})
+
+
+def _line(
+    what: str, target: str, limit: float, large: tuple[Run, int], small: tuple[Run, int]
+) -> Line:
+    """Two runs, each with how many things it met."""
+    (most, many), (least, few) = large, small
+    each = (most.peak_bytes - least.peak_bytes) / (many - few)
+    return Line(
+        what,
+        target,
+        f"{each:,.0f} bytes ({_peaks(most)}, {most.seconds:,.0f} s; of {few:,}: {_peaks(least)})",
+        each,
+        limit,
+        False,
+        {f"peak of {count:,}, bytes": [run.peak_bytes] for run, count in (large, small)},
+    )
+
+
+def _peaks(run: Run) -> str:
+    worker = f", largest worker {run.worker_bytes / 1e6:,.0f}" if run.worker_bytes else ""
+    return f"{run.peak_bytes / 1e6:,.0f} MB: parent {run.parent_bytes / 1e6:,.0f}{worker}"
 
 
 def _sentences(count: int) -> Iterator[str]:
@@ -59,21 +77,37 @@ def _sentences(count: int) -> Iterator[str]:
         yield " ".join(rng.choices(words, k=40))
 
 
-def _tiny_files(context: Context, count: int) -> tuple[Run, Run]:
-    """The first run and the run after it."""
+def _tiny_files(context: Context, count: int) -> dict[str, Run]:
+    """The three runs, by name."""
     root = context.work / f"tiny-{count}"
     if not (root / "whole").exists():
         for number, text in enumerate(_sentences(count)):
-            folder = root / "corpus" / str(number // FOLDER_FILES)
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{number}.txt").write_text(text, encoding="ascii")
+            path = _tiny_file(root, number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="ascii")
         (root / "whole").touch()
     db = fresh(context.work / "tiny.db")
-    words = ("chunk", root / "corpus", "--db", db, *ENCODER)
-    runs = retro(*words, memory=True), retro(*words)
-    say(f"{count:,} files: {runs[0].peak_bytes / 1e6:,.0f} MB, {runs[0].seconds:,.0f} s")
+    runs = {}
+    for name, edition in zip(RUNS, (0, 0, 1), strict=True):
+        _edit(root, count, edition)
+        runs[name] = retro("chunk", root / "corpus", "--db", db, *ENCODER, memory=True)
+        say(f"{count:,} files, {name}: {_peaks(runs[name])}, {runs[name].seconds:,.0f} s")
     fresh(db)
     return runs
+
+
+def _tiny_file(root: Path, number: int) -> Path:
+    return root / "corpus" / str(number // FOLDER_FILES) / f"{number}.txt"
+
+
+def _edit(root: Path, count: int, edition: int) -> None:
+    """Bring some of the files to an edition; those that have it stay untouched."""
+    for number in range(0, count, CHANGED):
+        path = _tiny_file(root, number)
+        old = path.read_text(encoding="ascii")
+        new = f"{old.partition(' edition ')[0]} edition {edition}"
+        if new != old:
+            path.write_text(new, encoding="ascii")
 
 
 def _changed_file(context: Context, count: int) -> Run:
@@ -82,7 +116,7 @@ def _changed_file(context: Context, count: int) -> Run:
     for edition in (0, 1):
         _write(corpus, count, edition)
         run = retro("chunk", corpus, "--db", db, *ENCODER, memory=True)
-    say(f"{count:,} records, 1 % changed: {run.peak_bytes / 1e6:,.0f} MB, {run.seconds:,.0f} s")
+    say(f"{count:,} records, 1 % changed: {_peaks(run)}, {run.seconds:,.0f} s")
     fresh(db)
     return run
 
@@ -90,7 +124,7 @@ def _changed_file(context: Context, count: int) -> Run:
 def _write(path: Path, count: int, edition: int) -> None:
     with path.open("w", encoding="ascii") as out:
         for number, text in enumerate(_sentences(count)):
-            new = f" edition {edition}" if number % 100 == 0 else ""
+            new = f" edition {edition}" if number % CHANGED == 0 else ""
             out.write(f'{{"id": "r{number}", "text": "{text[:120]}{new}"}}\n')
 
 

@@ -13,17 +13,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished command. ``peak_bytes`` is 0 unless it was asked for."""
+    """A finished command. The peaks are 0 unless they were asked for.
+
+    peak_bytes:   of the process and its workers together
+    parent_bytes: of the process alone
+    worker_bytes: of the largest worker
+    """
 
     seconds: float
     stdout: str
     stderr: str
     peak_bytes: int = 0
+    parent_bytes: int = 0
+    worker_bytes: int = 0
 
 
 def retro_program() -> str:
@@ -52,12 +59,12 @@ def run(command: Sequence[str | Path], *, memory: bool = False, fine: Sequence[i
         process = subprocess.Popen(
             [str(word) for word in command], stdout=out, stderr=err, env=environment()
         )
-        peak = _watch(process) if memory else 0
+        peaks = _watch(process) if memory else (0, 0, 0)
         code = process.wait()
         seconds = time.perf_counter() - begun
         out.seek(0)
         err.seek(0)
-        finished = Run(seconds, out.read().decode(), err.read().decode(errors="replace"), peak)
+        finished = Run(seconds, out.read().decode(), err.read().decode(errors="replace"), *peaks)
     if code not in fine:
         words = " ".join(str(word) for word in command)
         raise SystemExit(f"{words} ended {code}:\n{finished.stderr[-2000:]}")
@@ -69,16 +76,19 @@ def retro(*words: str | Path, memory: bool = False) -> Run:
     return run([retro_program(), *words], memory=memory, fine=(0, 3))
 
 
-def _watch(process: subprocess.Popen[bytes]) -> int:
-    """The most memory that a process and all its children held together.
+def _watch(process: subprocess.Popen[bytes]) -> tuple[int, int, int]:
+    """The most memory that a process and all its children held together, that the process held,
+    and that any of the children held.
 
     Proportional set sizes: a page that several processes share counts once.
     """
-    peak = 0
+    peak = parent = worker = 0
     while process.poll() is None:
-        peak = max(peak, sum(_resident(pid) for pid in _family(process.pid)))
+        mine, *others = (_resident(pid) for pid in _family(process.pid))
+        peak = max(peak, mine + sum(others))
+        parent, worker = max(parent, mine), max(worker, *others, 0)
         time.sleep(POLL_SECONDS)
-    return peak
+    return peak, parent, worker
 
 
 def _family(pid: int) -> list[int]:

@@ -14,7 +14,7 @@ from retro_cli.chunks.report import ChunkReport
 from retro_cli.chunks.stage import PART_BYTES, ChunkJob
 from retro_cli.chunks.stage import chunk as chunk_stage
 from retro_cli.config import Settings, load_settings, save_settings
-from retro_cli.corpus.gather import STDIN, list_corpus, with_stdin
+from retro_cli.corpus.gather import STDIN, list_corpus, spool, spool_path
 from retro_cli.embeddings.encoder import auto_precision
 from retro_cli.embeddings.resolve import locate_tokenizer, resolve, tokenizer_path
 from retro_cli.embeddings.stage import EmbedJob, EmbedReport
@@ -60,13 +60,14 @@ def chunk(
     """
     options = options or ChunkOptions()
     settings = settings_for(layout, overrides or {})
-    listed = [] if set(specs) == {STDIN} else list_corpus(layout.root, specs)
+    with disk_errors(layout.root):
+        listed = list_corpus(layout.root, specs, _standing(layout.root))
     tokenizer = find_tokenizer(settings, options.allow_download)
     with disk_errors(layout.root):
         _make_root(layout)
     with disk_errors(layout.root), writer_lock(layout.root, "chunk"):
         if STDIN in specs:
-            listed = with_stdin(listed, _spool_path(layout), stdin)
+            listed.add(spool(spool_path(layout.root), stdin))
         if not layout.exists():
             save_settings(layout, settings)
         job = ChunkJob(
@@ -79,9 +80,10 @@ def chunk(
             prune=options.prune,
             part_bytes=options.part_bytes,
             accepted=lambda: save_settings(layout, settings),
+            scratch=layout.root,
         )
         report = chunk_stage(job, progress)
-        _spool_path(layout).unlink(missing_ok=True)
+        spool_path(layout.root).unlink(missing_ok=True)
         return report
 
 
@@ -96,11 +98,11 @@ def diff(
 ) -> InputsDifference:
     """What ``chunk`` with the same arguments would change in a database. Writes nothing there."""
     settings = settings_for(layout, overrides or {}, create=False)
-    listed = [] if set(specs) == {STDIN} else list_corpus(layout.root, specs)
+    listed = list_corpus(layout.root, specs, scratch=None)
     tokenizer = find_tokenizer(settings, weights=False)
     with tempfile.TemporaryDirectory() as folder:
         if STDIN in specs:
-            listed = with_stdin(listed, Path(folder) / STDIN, stdin)
+            listed.add(spool(Path(folder) / STDIN, stdin))
         job = ChunkJob(layout.chunks, settings, tokenizer, specs, listed, prune=prune)
         return diff_inputs(job, progress)
 
@@ -199,6 +201,11 @@ def find_tokenizer(
         ) from error
 
 
+def _standing(folder: Path) -> Path:
+    """The folder, or the nearest above it that exists."""
+    return next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
+
+
 def _make_root(layout: Layout) -> None:
     if layout.root.exists() and not layout.root.is_dir():
         raise ConfigError(f"{layout.root} is a file", "name a folder with --db")
@@ -211,7 +218,3 @@ def _make_root(layout: Layout) -> None:
                 "name a new folder with --db",
             )
     layout.root.mkdir(parents=True, exist_ok=True)
-
-
-def _spool_path(layout: Layout) -> Path:
-    return layout.root / ".stdin"

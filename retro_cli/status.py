@@ -107,7 +107,7 @@ def _input_changes(layout: Layout, chunks: ChunkManifest) -> _Inputs:
     read them; if none of them exists here, this is another folder, and nothing is known."""
     absolute, relative = _Inputs(), _Inputs()
     found_here = False
-    for known in load_inputs(layout.chunks, chunks.inputs).values():
+    for known in load_inputs(layout.chunks, chunks.inputs):
         if "://" in known.uri or known.uri == "stdin":
             continue
         inputs = absolute if os.path.isabs(known.uri) else relative

@@ -4,26 +4,33 @@ Documents match first by content (which includes the key), whatever their order.
 new document with the key of an old one replaces it. An old document that is neither matched nor
 replaced has vanished; it dies only if the user asks for that (``--prune``).
 
-A file may hold millions of documents, so they are rows of arrays here: about 40 bytes for each
-old one while the file is read, and 24 for each new one that matches none.
+A file may hold more documents than memory does, so both sides are dealt into piles, on disk where
+they are many: by content, and what finds no match there by key. In memory stay 40 bytes for each
+document that is replaced or vanished, and eight for each that is to be chunked.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
+from retro_cli.chunks.piles import Piles, Words, digest_words
 from retro_cli.chunks.schema import digest
+from retro_cli.store.scratch import Scratch
 
 # Where a live document is (position of its part in the manifest, row of the part's document
 # table), and 16-byte digests of its key and of its key and content. No key: an empty name.
 OLD = np.dtype([("part", "i4"), ("row", "i4"), ("name", "S16"), ("content", "S16")])
+NEW = np.dtype([("position", "i8"), ("name", "S16"), ("content", "S16")])  # a record of the file
 Documents = npt.NDArray[np.void]  # of OLD
-_BLOCK = 1 << 14  # new documents that are matched at once
+Digests = npt.NDArray[np.bytes_]
+Bits = npt.NDArray[np.bool_]
+_BLOCK = 1 << 14  # records that are dealt at once
 
 
 @dataclass(frozen=True)
@@ -50,73 +57,86 @@ def content_digest(key: str, content: bytes) -> bytes:
     return digest(key, content.hex())
 
 
-def compare_documents(old: Documents, new: Iterable[tuple[int, str, bytes]]) -> Changes:
-    """Compare a file's live documents (n,) of OLD with its records now.
+def compare_documents(
+    old: Iterable[Documents],
+    new: Iterable[tuple[int, str, bytes]],
+    scratch: Scratch | None = None,
+    piles: int = 1,
+) -> Changes:
+    """Compare a file's live documents, blocks (n,) of OLD, with its records now.
 
-    new: (position, key, hash) of each record, in any order.
+    new:   (position, key, hash) of each record, in any order
+    piles: into how many both are dealt; a pile of each is in memory at a time
     """
-    waiting = _Waiting(old["content"])
-    positions = array("q")
-    names: list[npt.NDArray[np.bytes_]] = []
-    for block in _blocks(new):
-        fresh = ~waiting.take(np.array([content_digest(k, h) for _, k, h in block], "S16"))
-        unmatched = [block[i] for i in np.flatnonzero(fresh)]
-        positions.extend(position for position, _, _ in unmatched)
-        names.append(np.array([name_digest(key) for _, key, _ in unmatched], "S16"))
-    left = np.sort(old[waiting.left()], order=("part", "row"))
-    fresh_names = np.concatenate([np.empty(0, "S16"), *names])
-    superseded = np.isin(left["name"], fresh_names[fresh_names != b""])
-    replaced = left[superseded]
-    added = int((~np.isin(fresh_names, replaced["name"])).sum())
-    kept = len(old) - len(left)
-    ordered = array("q", sorted(positions))
-    return Changes(ordered, added, kept, replaced, left[~superseded])
+    scratch = scratch or Scratch()
+    before, after = Piles(scratch, OLD, piles), Piles(scratch, NEW, piles)
+    for documents in old:
+        before.add(documents, digest_words(documents["content"])[:, 0])
+    for records in _records(new):
+        after.add(records, digest_words(records["content"])[:, 0])
+    left, fresh = Piles(scratch, OLD, piles), Piles(scratch, NEW, piles)
+    kept = 0
+    for documents, records in zip(before, after, strict=True):
+        gone, come = _unmatched(documents["content"], records["content"])
+        kept += len(documents) - int(gone.sum())
+        left.add(documents[gone], _name_words(documents[gone]))
+        fresh.add(records[come], _name_words(records[come]))
+    return _by_name(left, fresh, kept)
 
 
-def _blocks(
-    records: Iterable[tuple[int, str, bytes]],
-) -> Iterable[list[tuple[int, str, bytes]]]:
-    block: list[tuple[int, str, bytes]] = []
-    for record in records:
-        block.append(record)
-        if len(block) == _BLOCK:
-            yield block
-            block = []
-    if block:
-        yield block
+def _name_words(rows: npt.NDArray[np.void]) -> Words:
+    """(n,) of the names; what has none meets nobody, and goes anywhere."""
+    names, contents = (digest_words(rows[field])[:, 0] for field in ("name", "content"))
+    return np.where(names == 0, contents, names)
 
 
-class _Waiting:
-    """Contents of old documents that no new one has matched yet; equal ones are counted."""
+def _by_name(left: Piles, fresh: Piles, kept: int) -> Changes:
+    """Which of the documents without a match replace which."""
+    added = 0
+    positions: list[npt.NDArray[np.int64]] = []
+    replaced, vanished = [np.empty(0, OLD)], [np.empty(0, OLD)]
+    for documents, records in zip(left, fresh, strict=True):
+        names = records["name"][records["name"] != b""]
+        superseded = np.isin(documents["name"], names)
+        replaced.append(documents[superseded])
+        vanished.append(documents[~superseded])
+        added += int((~np.isin(records["name"], replaced[-1]["name"])).sum())
+        positions.append(records["position"])
+    ordered = np.sort(np.concatenate(positions))
+    return Changes(
+        array("q", ordered.tobytes()), added, kept, _in_order(replaced), _in_order(vanished)
+    )
 
-    def __init__(self, contents: npt.NDArray[np.bytes_]) -> None:
-        self._order = np.argsort(contents, kind="stable").astype(np.int32)
-        self._sorted = contents[self._order]
-        starts = np.ones(len(contents), dtype=bool)
-        starts[1:] = self._sorted[1:] != self._sorted[:-1]
-        self._start = np.flatnonzero(starts).astype(np.int32)  # of each group of equals
-        self._size = np.diff(self._start, append=len(contents)).astype(np.int32)
-        self._taken = np.zeros(len(self._start), dtype=np.int32)
 
-    def take(self, contents: npt.NDArray[np.bytes_]) -> npt.NDArray[np.bool_]:
-        """(n,) which of these an old document matches; each matches once."""
-        if not len(self._sorted):
-            return np.zeros(len(contents), dtype=bool)
-        at = np.minimum(np.searchsorted(self._sorted, contents), len(self._sorted) - 1)
-        found = np.flatnonzero(self._sorted[at] == contents)
-        group = np.searchsorted(self._start, at[found], side="right") - 1
-        by_group = np.argsort(group, kind="stable")
-        first = np.searchsorted(group[by_group], group, side="left")
-        turn = np.empty(len(group), dtype=np.int64)  # how many of its equals come before it here
-        turn[by_group] = np.arange(len(group))
-        turn -= first
-        matched = self._taken[group] + turn < self._size[group]
-        np.add.at(self._taken, group[matched], 1)
-        result = np.zeros(len(contents), dtype=bool)
-        result[found[matched]] = True
-        return result
+def _in_order(found: list[Documents]) -> Documents:
+    documents = np.concatenate(found)
+    return documents[np.lexsort((documents["row"], documents["part"]))]
 
-    def left(self) -> npt.NDArray[np.int32]:
-        """The positions of the old documents that nothing matched."""
-        offset = np.arange(len(self._sorted)) - np.repeat(self._start, self._size)
-        return self._order[offset >= np.repeat(self._taken, self._size)]
+
+def _records(new: Iterable[tuple[int, str, bytes]]) -> Iterator[npt.NDArray[np.void]]:
+    """Blocks (n,) of NEW."""
+    rest = iter(new)
+    while block := list(islice(rest, _BLOCK)):
+        records = np.empty(len(block), NEW)
+        records["position"] = [position for position, _, _ in block]
+        records["name"] = [name_digest(key) for _, key, _ in block]
+        records["content"] = [content_digest(key, content) for _, key, content in block]
+        yield records
+
+
+def _unmatched(old: Digests, new: Digests) -> tuple[Bits, Bits]:
+    """Which digests of either side have no partner on the other; the first of equals pair off."""
+    _, which = np.unique(np.concatenate([old, new]), return_inverse=True)
+    before, after = which[: len(old)], which[len(old) :]
+    kinds = int(which.max(initial=-1)) + 1
+    pairs = np.minimum(np.bincount(before, minlength=kinds), np.bincount(after, minlength=kinds))
+    return _turn(before) >= pairs[before], _turn(after) >= pairs[after]
+
+
+def _turn(kinds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(n,) how many equals come before each."""
+    order = np.argsort(kinds, kind="stable")
+    ordered = kinds[order]
+    turn = np.empty_like(order)
+    turn[order] = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+    return turn

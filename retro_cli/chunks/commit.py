@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice, repeat
+from operator import attrgetter, itemgetter
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from retro_cli.chunks.changes import Documents
-from retro_cli.chunks.inputs import Comparison, KnownFile
+from retro_cli.chunks.edits import PRUNED, Edit
+from retro_cli.chunks.inputs import KnownFile, paired
 from retro_cli.chunks.manifest import Part, with_dead
-from retro_cli.chunks.plan import Item
-from retro_cli.chunks.update import FileUpdate, Update
+from retro_cli.chunks.plan import Outline
+from retro_cli.chunks.update import Dead, Update
 from retro_cli.chunks.work import Done, rejection_json
 from retro_cli.store.atomic import replacing
 from retro_cli.store.tables import read_columns
@@ -31,18 +34,36 @@ class SetAside:
     first: Rejection | None
 
 
+class _OfFile(NamedTuple):
+    """Consecutive records of one file."""
+
+    uri: str
+    records: Iterator[Any]
+
+
 def new_rejections(folder: Path, done: Sequence[Done], update: Update) -> Iterator[Rejection]:
     """The records that this run set aside, each once: by workers, or while comparing files."""
-    compared = {(r.uri, r.where) for records in update.rejections.values() for r in records}
+    compared = groupby(update.rejections, key=attrgetter("uri"))
+    worked = groupby(_set_aside_by_workers(folder, done), key=itemgetter("uri"))
+    for again, before in paired((_OfFile(*g) for g in worked), (_OfFile(*g) for g in compared)):
+        if again is not None:
+            known = {record.where for record in before.records} if before is not None else ()
+            yield from (record for record in again.records if record["where"] not in known)
+    yield from map(rejection_json, update.rejections)
+
+
+def _set_aside_by_workers(folder: Path, done: Sequence[Done]) -> Iterator[Rejection]:
+    """In the order of the work, which is that of the files' uris."""
     for result in done:
         if result.rejected is not None:
             with (folder / result.rejected.name).open(encoding="ascii") as file:
-                for line in file:
-                    record = json.loads(line)
-                    if (record["uri"], record["where"]) not in compared:
-                        yield record
-    for _, records in sorted(update.rejections.items()):
-        yield from map(rejection_json, records)
+                yield from map(json.loads, file)
+
+
+def reread_files(folder: Path, edits: Iterable[Edit]) -> set[str]:
+    """Of the files that had records set aside before, those that this run has read again."""
+    held = {json.loads(line)["uri"] for line in _lines(folder / QUARANTINE)}
+    return {edit.uri for edit in edits if edit.rereads and edit.uri in held} if held else set()
 
 
 def write_quarantine(folder: Path, new: Iterable[Rejection], reread: set[str]) -> SetAside:
@@ -72,7 +93,7 @@ def _lines(path: Path) -> Iterator[str]:
             yield from file
 
 
-def kill(folder: Path, parts: Sequence[Part], dead: Documents) -> list[Part]:
+def kill(folder: Path, parts: Sequence[Part], dead: Dead) -> list[Part]:
     """The parts with some documents and their rows dead. Raises IntegrityError."""
     result = list(parts)
     for index in np.unique(dead["part"]).tolist():
@@ -84,43 +105,37 @@ def kill(folder: Path, parts: Sequence[Part], dead: Documents) -> list[Part]:
 
 
 def place(
-    parts: Sequence[Part], items: Sequence[Item], done: Sequence[Done], next_id: int
+    parts: Sequence[Part], first_item: int, done: Sequence[Done], next_id: int
 ) -> tuple[list[Part], int]:
     """Give the new parts their ids, in plan order whatever order they finished in."""
     result = list(parts)
-    for item, finished in zip(items, done, strict=True):
+    for number, finished in enumerate(done, first_item):
         for written in finished.parts:
-            result.append(Part(written, next_id, item.number))
+            result.append(Part(written, next_id, number))
             next_id += written.rows
     return result, next_id
 
 
+def homes(
+    outlines: Sequence[Outline], done: Sequence[Done], first_item: int
+) -> Iterator[int | None]:
+    """For each slice of the plan, the item that holds its documents; None if there are none."""
+    for number, (outline, finished) in enumerate(zip(outlines, done, strict=True), first_item):
+        yield from repeat(number if finished.parts else None, outline.slices)
+
+
 def remember(
-    comparison: Comparison,
-    pruned: Sequence[KnownFile],
-    items: Sequence[Item],
-    done: Sequence[Done],
-    read: Mapping[str, FileUpdate],
-) -> list[KnownFile]:
-    """The input table after this run: which items hold each file's documents."""
-    added: dict[str, tuple[int, ...]] = {}
-    for item, finished in zip(items, done, strict=True):
-        if finished.parts:
-            alone = (item.number,)  # one tuple for all the small files of an item
-            for uri in {piece.file.uri for piece in item.slices}:
-                added[uri] = added[uri] + alone if uri in added else alone
-    gone = {file.uri for file in pruned}
-    read_now = [*comparison.new, *comparison.changed]
-    updated = [
-        replace(
-            f,
-            items=f.items + added.get(f.uri, ()),
-            vanished=read[f.uri].vanished if f.uri in read else 0,
-        )
-        for f in read_now
-    ]
-    missing = [file for file in comparison.missing if file.uri not in gone]
-    return [*updated, *comparison.unchanged, *missing]
+    known: Iterable[KnownFile], edits: Iterable[Edit], found: Iterator[int | None]
+) -> Iterator[KnownFile]:
+    """The input table after this run, by uri. ``found``: the home of each slice of the edits."""
+    for before, edit in paired(known, edits):
+        if edit is not None:
+            held = islice(found, len(edit.pieces))
+            items = dict.fromkeys(number for number in held if number is not None)
+            if edit.state != PRUNED:
+                yield edit.known._replace(items=(*edit.known.items, *items))
+        elif before is not None:
+            yield before
 
 
 def describe(rejection: Rejection) -> str:

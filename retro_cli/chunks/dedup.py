@@ -18,12 +18,14 @@ import pyarrow as pa
 
 from retro_cli.chunks.inputs import write_table
 from retro_cli.chunks.manifest import Part
+from retro_cli.chunks.piles import Piles, piles_for
 from retro_cli.store.files import FileRecord
+from retro_cli.store.scratch import Scratch
 from retro_cli.store.tables import read_columns
 
 Ids = npt.NDArray[np.int64]
-_ROWS_A_PASS = 1_000_000  # about 100 bytes each while grouping: memory stays flat, passes grow
-_NO_IDS = np.empty(0, np.int64)
+# A document, or a chunk: the hash of its text, its id (of its first chunk) and how many chunks.
+_TEXT = np.dtype([("hash", "u8", (2,)), ("id", "i8"), ("chunks", "i4")])
 
 SCHEMA = pa.schema([("member", pa.int64()), ("canonical", pa.int64())])
 
@@ -52,7 +54,7 @@ class Aliases:
         if not len(self.member):
             return None
         table = pa.table([self.member, self.canonical], schema=SCHEMA)
-        return write_table(folder, "aliases", table)
+        return write_table(folder, "aliases", SCHEMA, [table])
 
     @classmethod
     def load(cls, folder: Path, record: FileRecord | None) -> Aliases:
@@ -99,54 +101,42 @@ def first_of_equal(hashes: npt.NDArray[np.uint64], ids: Ids) -> tuple[Ids, Ids]:
     return sorted_ids[~new], leader[~new]
 
 
-def _passes(rows: int) -> int:
-    return max(1, -(-rows // _ROWS_A_PASS))
-
-
 def _equal_documents(folder: Path, parts: Sequence[Part]) -> tuple[Ids, Ids, Ids]:
     """Documents by the id of their first chunk: (member, canonical, chunks of the member)."""
-    passes = _passes(sum(part.written.docs for part in parts))
-    found = [_equal_documents_in(folder, parts, passes, turn) for turn in range(passes)]
+    piles = Piles(Scratch(folder), _TEXT, piles_for(sum(part.written.docs for part in parts)))
+    for part in parts:
+        table = read_columns(folder / part.docs_file, ["text_hash", "first", "chunks"])
+        firsts = table["first"].to_numpy().astype(np.int64) + part.base
+        _deal(piles, table["text_hash"], firsts, table["chunks"].to_numpy())
+    found = [_equal_texts(pile) for pile in piles]
     member, canonical, lengths = (np.concatenate(columns) for columns in zip(*found, strict=True))
     return member, canonical, lengths
 
 
-def _equal_documents_in(
-    folder: Path, parts: Sequence[Part], passes: int, turn: int
-) -> tuple[Ids, Ids, Ids]:
-    hashes, firsts, counts = [np.empty((0, 2), np.uint64)], [_NO_IDS], [_NO_IDS]
+def _equal_chunks(folder: Path, parts: Sequence[Part]) -> tuple[Ids, Ids]:
+    piles = Piles(Scratch(folder), _TEXT, piles_for(sum(part.rows for part in parts)))
     for part in parts:
-        table = read_columns(folder / part.docs_file, ["text_hash", "first", "chunks"])
-        chunks = table["chunks"].to_numpy().astype(np.int64)
-        words = _as_words(table["text_hash"])
-        mine = (chunks > 0) & words.any(axis=1) & (words[:, 0] % np.uint64(passes) == turn)
-        hashes.append(words[mine])
-        firsts.append((table["first"].to_numpy().astype(np.int64) + part.base)[mine])
-        counts.append(chunks[mine])
-    ids, lengths = np.concatenate(firsts), np.concatenate(counts)
-    member, canonical = first_of_equal(np.concatenate(hashes), ids)
+        hashes = read_columns(folder / part.chunks_file, ["hash"])["hash"]
+        _deal(piles, hashes, np.arange(part.rows) + part.base, np.ones(part.rows, np.int32))
+    found = [_equal_texts(pile) for pile in piles]
+    return np.concatenate([m for m, _, _ in found]), np.concatenate([c for _, c, _ in found])
+
+
+def _deal(piles: Piles, hashes: pa.ChunkedArray, ids: Ids, chunks: npt.NDArray[np.int32]) -> None:
+    """Texts without chunks, and those that were blanked, equal nothing and are left out."""
+    words = _as_words(hashes)
+    mine = (chunks > 0) & words.any(axis=1)
+    texts = np.empty(int(mine.sum()), _TEXT)
+    texts["hash"], texts["id"], texts["chunks"] = words[mine], ids[mine], chunks[mine]
+    piles.add(texts, texts["hash"][:, 0])
+
+
+def _equal_texts(pile: npt.NDArray[np.void]) -> tuple[Ids, Ids, Ids]:
+    ids = pile["id"]
+    member, canonical = first_of_equal(pile["hash"], ids)
     by_id = np.argsort(ids, kind="stable")
     where = by_id[np.searchsorted(ids[by_id], member)]
-    return member, canonical, lengths[where]
-
-
-def _equal_chunks(folder: Path, parts: Sequence[Part]) -> tuple[Ids, Ids]:
-    passes = _passes(sum(part.rows for part in parts))
-    found = [_equal_chunks_in(folder, parts, passes, turn) for turn in range(passes)]
-    return np.concatenate([m for m, _ in found]), np.concatenate([c for _, c in found])
-
-
-def _equal_chunks_in(
-    folder: Path, parts: Sequence[Part], passes: int, turn: int
-) -> tuple[Ids, Ids]:
-    hashes, ids = [np.empty((0, 2), np.uint64)], [_NO_IDS]
-    for part in parts:
-        table = read_columns(folder / part.chunks_file, ["hash"])
-        words = _as_words(table["hash"])
-        mine = words.any(axis=1) & (words[:, 0] % np.uint64(passes) == turn)
-        hashes.append(words[mine])
-        ids.append(np.flatnonzero(mine) + part.base)
-    return first_of_equal(np.concatenate(hashes), np.concatenate(ids))
+    return member, canonical, pile["chunks"][where].astype(np.int64)
 
 
 def _as_words(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:

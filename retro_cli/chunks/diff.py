@@ -6,19 +6,19 @@ counted, but not tokenised.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from retro_cli.chunks.job import ChunkJob, ChunkPlan, covered, plan_chunks, read_options
-from retro_cli.chunks.keep import Kept
+from retro_cli.chunks.documents import count_documents
+from retro_cli.chunks.edits import GONE, PRUNED, TOUCHED, Edit
+from retro_cli.chunks.inputs import CHANGED, MISSING, NEW, UNCHANGED
+from retro_cli.chunks.job import ChunkJob, ChunkPlan, plan_chunks, read_options
+from retro_cli.chunks.keep import lost_files
 from retro_cli.chunks.plan import weight
-from retro_cli.chunks.update import FileUpdate, count_documents
 from retro_cli.corpus import Rejected, read
 from retro_cli.events import SILENT, Progress
 from retro_cli.store.files import Verified
 from retro_cli.wording import agreed, counted
-
-NEW, CHANGED, MISSING = "new", "changed", "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,8 @@ def diff_inputs(job: ChunkJob, progress: Progress = SILENT) -> InputsDifference:
     """
     plan = plan_chunks(job, Verified(job.folder), progress)
     missing = _missing_files(job, plan)
-    files = [*_new_files(job, plan, progress), *_changed_files(plan), *missing]
+    changed = (_changed_file(edit) for edit in plan.update.edits if edit.state == CHANGED)
+    files = [*_new_files(job, plan, progress), *changed, *missing]
     found = _summary(job, plan, sorted(files, key=lambda file: file.file))
     for note in found.notes[len(plan.kept.notes) :]:
         progress.note(note)
@@ -101,50 +102,53 @@ def diff_inputs(job: ChunkJob, progress: Progress = SILENT) -> InputsDifference:
 def _new_files(job: ChunkJob, plan: ChunkPlan, progress: Progress) -> Iterator[FileDifference]:
     """Read what is new, in the pieces that the stage would read it in."""
     options = read_options(job.settings)
-    new = {file.uri: [0, 0, 0] for file in plan.comparison.new}  # documents, characters, bad
-    pieces = [piece for piece in plan.update.slices if piece.file.uri in new]
-    progress.started("read", sum(map(weight, pieces)), "bytes")
-    for piece in pieces:
-        count = new[piece.file.uri]
-        for record in read(piece, options):
-            if isinstance(record, Rejected):
-                count[2] += 1
-            else:
-                count[0] += 1
-                count[1] += len(record.text)
-        progress.advanced("read", weight(piece))
+    new = [edit for edit in plan.update.edits if edit.state == NEW]
+    scratch = plan.update.scratch
+    total = sum(weight(piece) for edit in new for piece in edit.slices(scratch))
+    progress.started("read", total, "bytes")
+    for edit in new:
+        documents = characters = bad = 0
+        for piece in edit.slices(scratch):
+            for record in read(piece, options):
+                if isinstance(record, Rejected):
+                    bad += 1
+                else:
+                    documents += 1
+                    characters += len(record.text)
+            progress.advanced("read", weight(piece))
+        yield FileDifference(
+            edit.uri,
+            NEW,
+            added=documents,
+            written=documents,
+            characters=characters,
+            set_aside=bad,
+        )
     progress.finished("read")
-    for uri, (docs, characters, bad) in new.items():
-        yield FileDifference(
-            uri, NEW, added=docs, written=docs, characters=characters, set_aside=bad
-        )
 
 
-def _changed_files(plan: ChunkPlan) -> Iterator[FileDifference]:
-    for known in plan.comparison.changed:
-        update = plan.update.files[known.uri]
-        yield FileDifference(
-            known.uri,
-            CHANGED,
-            added=update.added,
-            replaced=update.replaced,
-            unchanged=update.kept,
-            vanished=update.vanished,
-            removed=update.removed,
-            written=update.written,
-            set_aside=len(plan.update.rejections.get(known.uri, ())),
-        )
+def _changed_file(edit: Edit) -> FileDifference:
+    update = edit.update
+    return FileDifference(
+        edit.uri,
+        CHANGED,
+        added=update.added,
+        replaced=update.replaced,
+        unchanged=update.kept,
+        vanished=update.vanished,
+        removed=update.removed,
+        written=update.written,
+        set_aside=update.set_aside,
+    )
 
 
 def _missing_files(job: ChunkJob, plan: ChunkPlan) -> list[FileDifference]:
     """The files that the input's folders and globs cover, but that are gone."""
+    edits = plan.update.edits
     if job.prune:
-        removed: Mapping[str, FileUpdate] = plan.update.files
-        return [
-            FileDifference(file.uri, MISSING, removed=removed[file.uri].removed)
-            for file in plan.pruned
-        ]
-    gone = covered(job, plan.comparison.missing)
+        pruned = (edit for edit in edits if edit.state == PRUNED)
+        return [FileDifference(e.uri, MISSING, removed=e.update.removed) for e in pruned]
+    gone = [edit.known for edit in edits if edit.state == GONE]
     counts = count_documents(job.folder, plan.kept.manifest.parts, gone)
     return [
         FileDifference(file.uri, MISSING, vanished=count)
@@ -153,24 +157,24 @@ def _missing_files(job: ChunkJob, plan: ChunkPlan) -> list[FileDifference]:
 
 
 def _summary(job: ChunkJob, plan: ChunkPlan, files: list[FileDifference]) -> InputsDifference:
-    comparison, kept = plan.comparison, plan.kept
+    kept, counts, total = plan.kept, plan.update.files, plan.update.total
     missing = [file for file in files if file.state == MISSING]
     docs_missing = sum(file.vanished for file in missing)
     before = kept.manifest.live_docs
-    replaced, removed, vanished = plan.update.replaced, plan.update.removed, plan.update.vanished
-    vanished_before = sum(file.vanished for file in comparison.unchanged)
+    replaced, removed, vanished = total.replaced, total.removed, total.vanished
+    vanished_before = plan.update.vanished_before
     written = sum(file.written for file in files)
     return InputsDifference(
         files=tuple(files),
         prune=job.prune,
         would_change=plan.changes_chunks,
         starts_over=plan.starts_over,
-        files_new=len(comparison.new),
-        files_changed=len(comparison.changed),
-        files_unchanged=len(comparison.unchanged),
-        files_touched=sum(kept.known[file.uri] != file for file in comparison.unchanged),
+        files_new=counts[NEW],
+        files_changed=counts[CHANGED],
+        files_unchanged=counts[UNCHANGED],
+        files_touched=counts[TOUCHED],
         files_missing=len(missing),
-        files_not_named=len(comparison.missing) - len(missing),
+        files_not_named=counts[MISSING] - len(missing),
         docs_added=sum(file.added for file in files),
         docs_replaced=replaced,
         docs_unchanged=before - replaced - removed - vanished - vanished_before - docs_missing,
@@ -183,20 +187,17 @@ def _summary(job: ChunkJob, plan: ChunkPlan, files: list[FileDifference]) -> Inp
         docs_after=before + written - replaced - removed,
         characters_new=sum(file.characters for file in files),
         set_aside=sum(file.set_aside for file in files),
-        notes=(*kept.notes, *_notes(job, plan, kept)),
+        notes=(*kept.notes, *_notes(job, plan)),
     )
 
 
-def _notes(job: ChunkJob, plan: ChunkPlan, kept: Kept) -> Iterator[str]:
+def _notes(job: ChunkJob, plan: ChunkPlan) -> Iterator[str]:
     """What the stage would do in silence."""
-    listed = {file.uri for file in job.inputs}
-    dropped = sorted(kept.given_up - listed)
-    if dropped:
+    count, first = lost_files(plan.kept, job.inputs)
+    if count:
         go = agreed(
-            len(dropped),
-            "that is not named goes with all its",
-            "that are not named go with all their",
+            count, "that is not named goes with all its", "that are not named go with all their"
         )
-        yield f"{counted(len(dropped), 'input file')} {go} documents, the first is {dropped[0]}"
+        yield f"{counted(count, 'input file')} {go} documents, the first is {first}"
     if plan.committed is not None and plan.committed.dedup != plan.dedup:
         yield f"duplicates are merged anew: {plan.dedup} instead of {plan.committed.dedup}"

@@ -1,15 +1,18 @@
 """The table of input files: what each was when it was read, and which parts hold its documents.
 
 A rerun trusts a file whose size and modification time are as recorded, and hashes only those
-that the two call in doubt. All decisions here are pure; the stage does the reading.
+that the two call in doubt. There may be millions of files, so tables and listings are never held:
+they are read in the order of their uris, side by side.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Set
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +20,8 @@ import pyarrow.parquet as pq
 from retro_cli.corpus import InputFile
 from retro_cli.store.atomic import replacing
 from retro_cli.store.files import FileRecord
-from retro_cli.store.tables import read_columns
+from retro_cli.store.scratch import Scratch, SortedSpool
+from retro_cli.store.tables import read_batches
 
 SCHEMA = pa.schema(
     [
@@ -29,10 +33,11 @@ SCHEMA = pa.schema(
         ("vanished", pa.int64()),
     ]
 )
+NEW, CHANGED, UNCHANGED, MISSING = "new", "changed", "unchanged", "missing"
+_ROWS = 1 << 14  # files that are read or written at once
 
 
-@dataclass(frozen=True, slots=True)
-class KnownFile:
+class KnownFile(NamedTuple):
     """An input file as it was read. ``items`` are the plan numbers whose parts hold it.
 
     ``vanished`` counts documents that are kept although the file no longer has them.
@@ -46,46 +51,72 @@ class KnownFile:
     vanished: int = 0
 
 
-@dataclass
-class Comparison:
-    """Today's inputs against the table. Every known or listed file is in exactly one list."""
+class Compared(NamedTuple):
+    """A file today against the table: ``now`` is what to record of it. No path: it is missing."""
 
-    new: list[KnownFile] = field(default_factory=list)
-    changed: list[KnownFile] = field(default_factory=list)
-    unchanged: list[KnownFile] = field(default_factory=list)
-    missing: list[KnownFile] = field(default_factory=list)
+    state: str
+    now: KnownFile
+    before: KnownFile | None = None
+    path: str = ""
+
+
+class _Named(Protocol):
+    @property
+    def uri(self) -> str: ...
+
+
+Left = TypeVar("Left", bound=_Named)
+Right = TypeVar("Right", bound=_Named)
+
+
+def paired(
+    left: Iterable[Left], right: Iterable[Right]
+) -> Iterator[tuple[Left | None, Right | None]]:
+    """Both of two lists side by side: None where one lacks a uri that the other has.
+
+    Each is sorted by uri and has each uri once.
+    """
+    lefts, rights = iter(left), iter(right)
+    mine, theirs = next(lefts, None), next(rights, None)
+    while mine is not None or theirs is not None:
+        if mine is not None and (theirs is None or mine.uri < theirs.uri):
+            yield mine, None
+            mine = next(lefts, None)
+        elif theirs is not None and (mine is None or theirs.uri < mine.uri):
+            yield None, theirs
+            theirs = next(rights, None)
+        else:
+            yield mine, theirs
+            mine, theirs = next(lefts, None), next(rights, None)
 
 
 def compare_inputs(
-    listed: Mapping[str, InputFile],
-    known: Mapping[str, KnownFile],
+    listed: Iterable[InputFile],
+    known: Iterable[KnownFile],
     reread: Callable[[KnownFile], bool],
     sha256: Callable[[InputFile], str],
-) -> Comparison:
-    """Sort files into new, changed, unchanged and missing.
+) -> Iterator[Compared]:
+    """What became of each file: new, changed, unchanged or missing. Both sides are sorted by uri.
 
     A file that ``reread`` names counts as changed, whatever its bytes: some of its documents
     have to be found again. ``sha256`` is called for new files and for those that size and time
     call in doubt.
     """
-    result = Comparison()
-    for file in listed.values():
-        before = known.get(file.uri)
-        if before is None:
-            result.new.append(KnownFile(file.uri, file.size, file.mtime_ns, sha256(file)))
-            continue
-        same = (before.size, before.mtime_ns) == (file.size, file.mtime_ns)
-        trusted = same and file.mtime_ns and before.sha256
-        now = before.sha256 if trusted else sha256(file)
-        entry = before  # a million of these are not copied for nothing
-        if not same or now != before.sha256:
-            entry = replace(before, size=file.size, mtime_ns=file.mtime_ns, sha256=now)
-        if now == before.sha256 and not reread(before):
-            result.unchanged.append(entry)
-        else:
-            result.changed.append(entry)
-    result.missing = [entry for uri, entry in known.items() if uri not in listed]
-    return result
+    for file, before in paired(listed, known):
+        if file is not None and before is not None:
+            same = before.size == file.size and before.mtime_ns == file.mtime_ns
+            digest = before.sha256 if same and file.mtime_ns else ""
+            digest = digest or sha256(file)
+            now = before  # a million of these are not copied for nothing
+            if not same or digest != before.sha256:
+                now = before._replace(size=file.size, mtime_ns=file.mtime_ns, sha256=digest)
+            changed = digest != before.sha256 or reread(before)
+            yield Compared(CHANGED if changed else UNCHANGED, now, before, file.path)
+        elif file is not None:
+            now = KnownFile(file.uri, file.size, file.mtime_ns, sha256(file))
+            yield Compared(NEW, now, None, file.path)
+        elif before is not None:
+            yield Compared(MISSING, before, before)
 
 
 def hash_input(stream_of: Callable[[InputFile], Iterable[bytes]], file: InputFile) -> str:
@@ -95,56 +126,76 @@ def hash_input(stream_of: Callable[[InputFile], Iterable[bytes]], file: InputFil
     return digest.hexdigest()
 
 
-def recover_inputs(uris: Iterable[tuple[str, int]]) -> dict[str, KnownFile]:
+def _pair(values: list[Any]) -> tuple[str, int]:
+    uri, item = values
+    return uri, item
+
+
+class RecoveredInputs:
     """The table again from (uri, item) pairs of the parts, with nothing known of the files.
 
     A size of -1 never matches, so that each file is compared by its documents when it is named.
     """
-    items: dict[str, set[int]] = {}
-    for uri, item in uris:
-        items.setdefault(uri, set()).add(item)
-    return {uri: KnownFile(uri, -1, 0, "", tuple(sorted(found))) for uri, found in items.items()}
+
+    def __init__(self, found: Iterable[tuple[str, int]], scratch: Scratch) -> None:
+        self._found: SortedSpool[tuple[str, int]] = SortedSpool(scratch, _pair)
+        self._found.extend(found)
+
+    def __iter__(self) -> Iterator[KnownFile]:
+        for uri, pairs in groupby(self._found, key=itemgetter(0)):
+            yield KnownFile(uri, -1, 0, "", tuple(dict.fromkeys(item for _, item in pairs)))
 
 
-def doubted(files: Iterable[KnownFile], damaged_items: Set[int]) -> list[KnownFile]:
-    """The files, with those that lost documents marked so that they are read when next named."""
-    return [
-        replace(f, size=-1, sha256="") if not damaged_items.isdisjoint(f.items) else f
-        for f in files
-    ]
+def doubted(file: KnownFile, damaged_items: Set[int]) -> KnownFile:
+    """The file; if it lost documents, marked so that it is read when next named."""
+    lost = not damaged_items.isdisjoint(file.items)
+    return file._replace(size=-1, sha256="") if lost else file
 
 
-def save_inputs(folder: Path, files: Sequence[KnownFile]) -> FileRecord:
-    """Write the table, named by its content; equal tables have equal bytes."""
-    ordered = sorted(files, key=lambda file: file.uri)
-    columns = [
-        pa.array([getattr(file, name) for file in ordered], SCHEMA.field(name).type)
-        for name in SCHEMA.names
-    ]
-    table = pa.Table.from_arrays(columns, schema=SCHEMA)
-    return write_table(folder, "inputs", table)
+class InputTable:
+    """The files of a stored table, read anew each time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __iter__(self) -> Iterator[KnownFile]:
+        """Raises IntegrityError."""
+        for batch in read_batches(self._path, _ROWS):
+            columns = (batch[name].to_pylist() for name in SCHEMA.names)
+            for uri, size, mtime_ns, sha256, items, vanished in zip(*columns, strict=True):
+                yield KnownFile(uri, size, mtime_ns, sha256, tuple(items), vanished)
 
 
-def write_table(folder: Path, stem: str, table: pa.Table) -> FileRecord:
-    """Write a small side table as ``<stem>-<hash8>.parquet``, atomically."""
+def load_inputs(folder: Path, record: FileRecord | None) -> Iterable[KnownFile]:
+    """The files by uri, as often as wanted."""
+    return InputTable(folder / record.name) if record is not None else ()
+
+
+def save_inputs(folder: Path, files: Iterable[KnownFile]) -> FileRecord:
+    """Write the table of files, sorted by uri. Equal tables have equal bytes, and names."""
+    rest = iter(files)
+    blocks = iter(lambda: list(islice(rest, _ROWS)), [])
+    return write_table(folder, "inputs", SCHEMA, map(_table, blocks))
+
+
+def _table(files: list[KnownFile]) -> pa.Table:
+    columns = zip(*files, strict=True)
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def write_table(
+    folder: Path, stem: str, schema: pa.Schema, blocks: Iterable[pa.Table]
+) -> FileRecord:
+    """Write a side table as ``<stem>-<hash8>.parquet``, atomically."""
     staging = folder / f"{stem}.staging"
-    with replacing(staging) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    with (
+        replacing(staging) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        for block in blocks:
+            writer.write_table(block)
     record = FileRecord.of(staging)
     name = f"{stem}-{record.sha256[:8]}.parquet"
     staging.rename(folder / name)
     return FileRecord(name, record.bytes, record.sha256)
-
-
-def load_inputs(folder: Path, record: FileRecord | None) -> dict[str, KnownFile]:
-    if record is None:
-        return {}
-    known: dict[str, KnownFile] = {}
-    shared: dict[tuple[int, ...], tuple[int, ...]] = {}  # many small files are one item
-    for batch in read_columns(folder / record.name).to_batches(max_chunksize=1 << 14):
-        columns = (batch[name].to_pylist() for name in SCHEMA.names)
-        for uri, size, mtime_ns, sha256, found, vanished in zip(*columns, strict=True):
-            items = tuple(found)
-            items = shared.setdefault(items, items)
-            known[uri] = KnownFile(uri, size, mtime_ns, sha256, items, vanished)
-    return known

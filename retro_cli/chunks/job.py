@@ -5,56 +5,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retro_cli.chunks.inputs import Comparison, KnownFile, compare_inputs, doubted, hash_input
+from retro_cli.chunks.edits import PRUNED, TOUCHED
+from retro_cli.chunks.inputs import CHANGED, compare_inputs, hash_input
 from retro_cli.chunks.keep import Kept, keep, refuse_to_lose
 from retro_cli.chunks.manifest import ChunkManifest, load_manifest
 from retro_cli.chunks.plan import Item, deal
 from retro_cli.chunks.tokenizer import ChunkTokenizer
-from retro_cli.chunks.update import Update, plan_update
+from retro_cli.chunks.update import Rules, Update, plan_update
 from retro_cli.config import Settings
 from retro_cli.corpus import InputFile, ReadOptions, raw_blocks, roots
 from retro_cli.errors import UnreadableInput
 from retro_cli.events import SILENT, Progress
 from retro_cli.store.files import Verified
+from retro_cli.store.scratch import Scratch
 
 PART_BYTES = 8 << 20  # of input: about 36,000 chunks, 28 MB of MiniLM vectors
 
 
 @dataclass(frozen=True)
 class ChunkJob:
-    """What the caller asks for."""
+    """What the caller asks for.
+
+    inputs:  sorted by uri, each once; they are read more than once
+    scratch: the folder for what does not fit in memory; by default the system's
+    """
 
     folder: Path
     settings: Settings
     tokenizer: Path
     specs: Sequence[str]
-    inputs: Sequence[InputFile]
+    inputs: Iterable[InputFile]
     workers: int = 1
     prune: bool = False
     part_bytes: int = PART_BYTES
     accepted: Callable[[], None] = lambda: None  # called once the plan stands, before any work
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True)
 class ChunkPlan:
-    """What a run will do. ``missing`` files of the comparison stay, but for those in ``pruned``."""
+    """What a run will do."""
 
     committed: ChunkManifest | None
     kept: Kept
-    comparison: Comparison
-    pruned: Sequence[KnownFile]
     update: Update
-    items: Sequence[Item]
     dedup: str
+    part_bytes: int
 
-    @property
-    def read_now(self) -> list[KnownFile]:
-        """The files that hold something to chunk, or may."""
-        return [*self.comparison.new, *self.comparison.changed]
+    def items(self) -> Iterator[Item]:
+        """The pieces of work, dealt anew each time: of a million files there are many slices."""
+        return deal(self.update.pieces(), self.kept.manifest.next_item, self.part_bytes)
 
     @property
     def starts_over(self) -> bool:
@@ -65,63 +69,44 @@ class ChunkPlan:
     @property
     def nothing_to_do(self) -> bool:
         """Whether all is as recorded, to the time of each file."""
-        if self.comparison.changed or self.changes_chunks:
-            return False
-        return all(self.kept.known[file.uri] == file for file in self.comparison.unchanged)
+        files = self.update.files
+        return not (files[CHANGED] or files[TOUCHED] or self.changes_chunks)
 
     @property
     def changes_chunks(self) -> bool:
         """Whether the run makes any difference but to the recorded times of files."""
         if self.committed is None or self.committed != self.kept.manifest:
             return True
-        if self.items or len(self.update.dead) or self.pruned:
+        if self.update.slices or len(self.update.dead) or self.update.files[PRUNED]:
             return True
         # A damaged file that still has something to prune is read again, often to no effect.
-        other = any(self.kept.known[file.uri] != file for file in self.comparison.changed)
-        return other or self.committed.dedup != self.dedup
+        return self.update.differing or self.committed.dedup != self.dedup
 
 
 def plan_chunks(job: ChunkJob, verified: Verified, progress: Progress = SILENT) -> ChunkPlan:
-    """Compare the database with the input. Writes nothing, not even what ``verified`` learns.
+    """Compare the database with the input. Writes nothing there, not even what ``verified`` learns.
 
     Raises UsageError if the settings changed and documents that would have to be chunked again
     are not in the input.
     """
     options = read_options(job.settings)
-    listed = {file.uri: file for file in job.inputs}
+    scratch = Scratch(job.scratch)
     committed = load_manifest(job.folder)
-    kept = keep(job.folder, committed, _identity(job, options), verified)
+    kept = keep(job.folder, committed, _identity(job, options), verified, scratch)
     for note in kept.notes:
         progress.note(note)
+    if not job.prune:
+        refuse_to_lose(kept, job.inputs)
     damaged = kept.damaged
-    comparison = compare_inputs(
-        listed,
+    found = compare_inputs(
+        job.inputs,
         kept.known,
         lambda f: not damaged.isdisjoint(f.items) or (job.prune and f.vanished > 0),
         _sha256,
     )
-    comparison.missing = doubted(comparison.missing, damaged)
-    pruned = covered(job, comparison.missing) if job.prune else []
-    if not job.prune:
-        refuse_to_lose(kept, listed)
-    update = plan_update(
-        job.folder,
-        kept.manifest.parts,
-        comparison,
-        listed,
-        options,
-        part_bytes=job.part_bytes,
-        pruned=pruned,
-        prune=job.prune,
-    )
-    items = deal(update.slices, kept.manifest.next_item, job.part_bytes)
-    return ChunkPlan(committed, kept, comparison, pruned, update, items, job.settings.dedup)
-
-
-def covered(job: ChunkJob, missing: Sequence[KnownFile]) -> list[KnownFile]:
-    """Of files that are not in the input, those that lie under what it names: they are gone."""
-    named = roots(job.specs)
-    return [file for file in missing if named.covers(file.uri)]
+    rules = Rules(options, job.part_bytes, job.prune, roots(job.specs).covers, damaged)
+    update = plan_update(job.folder, kept.manifest.parts, found, rules, scratch)
+    return ChunkPlan(committed, kept, update, job.settings.dedup, job.part_bytes)
 
 
 def _identity(job: ChunkJob, options: ReadOptions) -> ChunkManifest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from retro_cli.config import fingerprint
@@ -14,27 +14,38 @@ MAX_FILES = 4096  # small files in one piece of work
 TYPICAL_RECORD = 4096  # bytes; where only some of a file's records are wanted
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What is kept of an item for as long as the run lasts. ``slices``: how many it has."""
+
+    key: str
+    weight: int
+    slices: int
+
+
 @dataclass(frozen=True)
 class Item:
-    """A piece of work: the slices that become one part (or a few, if they hold very much)."""
+    """A piece of work: the slices that become one part (or a few, if they hold very much).
+
+    ``hashes`` are the sha256 of the slices' files.
+    """
 
     number: int
     slices: tuple[Slice, ...]
+    hashes: tuple[str, ...]
 
-    def key(self, settings_fingerprint: str, hashes: Mapping[str, str]) -> str:
-        """Equal for the same work on the same input; a journal line is reused only then.
+    @property
+    def weight(self) -> int:
+        return sum(map(weight, self.slices))
 
-        ``hashes`` gives the sha256 of each file by uri.
-        """
+    def outline(self, settings_fingerprint: str) -> Outline:
+        return Outline(self.key(settings_fingerprint), self.weight, len(self.slices))
+
+    def key(self, settings_fingerprint: str) -> str:
+        """Equal for the same work on the same input; a journal line is reused only then."""
         pieces = [
-            [
-                piece.file.uri,
-                hashes[piece.file.uri],
-                piece.start,
-                piece.stop,
-                _positions(piece.only),
-            ]
-            for piece in self.slices
+            [piece.file.uri, sha256, piece.start, piece.stop, _positions(piece.only)]
+            for piece, sha256 in zip(self.slices, self.hashes, strict=True)
         ]
         return fingerprint([self.number, settings_fingerprint, pieces])
 
@@ -53,19 +64,29 @@ def weight(piece: Slice) -> int:
     return max(1, (size if piece.stop is None else piece.stop) - piece.start)
 
 
-def deal(slices: Iterable[Slice], first_number: int, target_bytes: int) -> list[Item]:
-    """Group slices, in order, into items of about ``target_bytes``; none is split further."""
-    groups: list[list[Slice]] = []
+def deal(
+    pieces: Iterable[tuple[Slice, str]], first_number: int, target_bytes: int
+) -> Iterator[Item]:
+    """Group slices, in order, into items of about ``target_bytes``; none is split further.
+
+    With each slice comes the sha256 of its file.
+    """
+    group: list[tuple[Slice, str]] = []
     room = 0
-    for piece in slices:
-        needed = weight(piece)
-        if not groups or needed > room or len(groups[-1]) >= MAX_FILES:
-            groups.append([])
+    for piece in pieces:
+        needed = weight(piece[0])
+        if group and (needed > room or len(group) >= MAX_FILES):
+            yield _item(first_number, group)
+            first_number += 1
+            group = []
+        if not group:
             room = target_bytes
-        groups[-1].append(piece)
+        group.append(piece)
         room -= needed
-    return number_items(groups, first_number)
+    if group:
+        yield _item(first_number, group)
 
 
-def number_items(groups: Sequence[Sequence[Slice]], first_number: int) -> list[Item]:
-    return [Item(first_number + i, tuple(group)) for i, group in enumerate(groups)]
+def _item(number: int, group: Sequence[tuple[Slice, str]]) -> Item:
+    slices, hashes = zip(*group, strict=True)
+    return Item(number, slices, hashes)

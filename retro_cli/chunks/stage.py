@@ -12,17 +12,20 @@ from dataclasses import replace
 
 from retro_cli.chunks.commit import (
     describe,
+    homes,
     kill,
     new_rejections,
     place,
     remember,
+    reread_files,
     write_quarantine,
 )
 from retro_cli.chunks.dedup import find_duplicates
-from retro_cli.chunks.inputs import Comparison, save_inputs
+from retro_cli.chunks.edits import PRUNED
+from retro_cli.chunks.inputs import CHANGED, MISSING, NEW, UNCHANGED, save_inputs
 from retro_cli.chunks.job import PART_BYTES, ChunkJob, ChunkPlan, plan_chunks, read_options
 from retro_cli.chunks.manifest import ChunkManifest
-from retro_cli.chunks.plan import Item, weight
+from retro_cli.chunks.plan import Item, Outline
 from retro_cli.chunks.report import ChunkReport
 from retro_cli.chunks.update import Update
 from retro_cli.chunks.work import Done, Task, chunk_item
@@ -65,41 +68,43 @@ class _Run:
         plan = plan_chunks(self.job, self.verified, self.progress)
         self.job.accepted()
         if plan.committed is not None and plan.nothing_to_do:
-            return self._nothing(plan.committed, plan.comparison)
-        return self._commit(plan, self._work(plan))
+            return self._nothing(plan.committed, plan.update)
+        outlines = [item.outline(plan.kept.manifest.fingerprint) for item in plan.items()]
+        return self._commit(plan, outlines, self._work(plan, outlines))
 
-    def _work(self, plan: ChunkPlan) -> list[Done]:
+    def _work(self, plan: ChunkPlan, outlines: Sequence[Outline]) -> list[Done]:
         """Run what the journal does not vouch for; results in plan order."""
         journal = Journal(self.folder / JOURNAL)
-        items = plan.items
-        hashes = {f.uri: f.sha256 for f in plan.read_now}
-        keys = [item.key(plan.kept.manifest.fingerprint, hashes) for item in items]
-        results: dict[int, Done] = {}
-        for position, key in enumerate(keys):
-            record = journal.get(key)
-            if record is not None:
-                done = Done.from_json(record)
-                if not any(self.verified.problem(file) for file in done.files()):
-                    results[position] = done
+        results = self._finished_before(journal, outlines)
         if results:
             self.progress.note(
-                f"resuming: {len(results)} of {counted(len(items), 'piece')} finished before"
+                f"resuming: {len(results)} of {counted(len(outlines), 'piece')} finished before"
             )
-        waiting = [position for position in range(len(items)) if position not in results]
-        total = sum(weight(piece) for item in items for piece in item.slices)
-        self.progress.started("chunk", total, "bytes")
+        self.progress.started("chunk", sum(each.weight for each in outlines), "bytes")
         for position in results:
-            self.progress.advanced("chunk", sum(map(weight, items[position].slices)))
-        tasks = [self._task(items[position]) for position in waiting]
+            self.progress.advanced("chunk", outlines[position].weight)
+        waiting = [position for position in range(len(outlines)) if position not in results]
+        tasks = (self._task(item) for i, item in enumerate(plan.items()) if i not in results)
         for index, done in run_parts(chunk_item, tasks, self.job.workers):
             position = waiting[index]
             for file in done.files():
                 self.verified.trust(file)
-            journal.append(keys[position], done.to_json())
+            journal.append(outlines[position].key, done.to_json())
             results[position] = done
-            self.progress.advanced("chunk", sum(map(weight, items[position].slices)))
+            self.progress.advanced("chunk", outlines[position].weight)
         self.progress.finished("chunk")
-        return [results[position] for position in range(len(items))]
+        return [results[position] for position in range(len(outlines))]
+
+    def _finished_before(self, journal: Journal, outlines: Sequence[Outline]) -> dict[int, Done]:
+        """What the journal vouches for, by position in the plan."""
+        results: dict[int, Done] = {}
+        for position, outline in enumerate(outlines):
+            record = journal.get(outline.key)
+            if record is not None:
+                done = Done.from_json(record)
+                if not any(self.verified.problem(file) for file in done.files()):
+                    results[position] = done
+        return results
 
     def _task(self, item: Item) -> Task:
         settings = self.job.settings
@@ -107,15 +112,17 @@ class _Run:
             item, self.folder, self.job.tokenizer, settings.tokens, settings.cut, self.options
         )
 
-    def _commit(self, plan: ChunkPlan, done: Sequence[Done]) -> ChunkReport:
-        comparison, pruned, update, items = plan.comparison, plan.pruned, plan.update, plan.items
-        manifest = plan.kept.manifest
+    def _commit(
+        self, plan: ChunkPlan, outlines: Sequence[Outline], done: Sequence[Done]
+    ) -> ChunkReport:
+        update, manifest = plan.update, plan.kept.manifest
         parts = kill(self.folder, manifest.parts, update.dead)
-        parts, next_id = place(parts, items, done, manifest.next_id)
+        parts, next_id = place(parts, manifest.next_item, done, manifest.next_id)
         if not manifest.parts and not any(part.live_docs for part in parts):
             self._nothing_read(done, update)
-        files = remember(comparison, pruned, items, done, update.files)
-        reread = {f.uri for f in (*plan.read_now, *pruned)}
+        found = homes(outlines, done, manifest.next_item)
+        files = remember(plan.kept.known, update.edits, found)
+        reread = reread_files(self.folder, update.edits)
         fresh = new_rejections(self.folder, done, update)
         set_aside = write_quarantine(self.folder, fresh, reread)
         duplicates = find_duplicates(self.folder, parts, self.job.settings.dedup)
@@ -124,7 +131,7 @@ class _Run:
             dedup=self.job.settings.dedup,
             parts=tuple(parts),
             next_id=next_id,
-            next_item=items[-1].number + 1 if items else manifest.next_item,
+            next_item=manifest.next_item + len(done),
             inputs=save_inputs(self.folder, files),
             aliases=duplicates.aliases.save(self.folder),
             duplicate_docs=duplicates.docs,
@@ -136,14 +143,14 @@ class _Run:
         self._tidy(new)
         written = [part for result in done for part in result.parts]
         return ChunkReport(
-            files_new=len(comparison.new),
-            files_changed=len(comparison.changed),
-            files_unchanged=len(comparison.unchanged),
-            files_missing=len(comparison.missing) - len(pruned),
+            files_new=update.files[NEW],
+            files_changed=update.files[CHANGED],
+            files_unchanged=update.files[UNCHANGED],
+            files_missing=update.files[MISSING] - update.files[PRUNED],
             docs_written=sum(part.docs for part in written),
-            docs_replaced=update.replaced,
-            docs_removed=update.removed,
-            docs_vanished=update.vanished,
+            docs_replaced=update.total.replaced,
+            docs_removed=update.total.removed,
+            docs_vanished=update.total.vanished,
             rows_written=sum(part.rows for part in written),
             tokens_written=sum(part.tokens for part in written),
             characters_written=sum(part.characters for part in written),
@@ -167,12 +174,12 @@ class _Run:
                 f"{counted(count, 'record was', 'records were')} set aside, none was good",
             )
 
-    def _nothing(self, committed: ChunkManifest, comparison: Comparison) -> ChunkReport:
+    def _nothing(self, committed: ChunkManifest, update: Update) -> ChunkReport:
         """Nothing to do: leave every byte alone but the cache of file times."""
         self._tidy(committed)
         return ChunkReport(
-            files_unchanged=len(comparison.unchanged),
-            files_missing=len(comparison.missing),
+            files_unchanged=update.files[UNCHANGED],
+            files_missing=update.files[MISSING],
             duplicate_docs=committed.duplicate_docs,
             duplicate_rows=committed.duplicate_rows,
             merged=committed.dedup != "none",

@@ -2,197 +2,228 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from retro_cli.chunks.changes import (
-    OLD,
-    Documents,
-    compare_documents,
-    content_digest,
-    name_digest,
-)
-from retro_cli.chunks.inputs import Comparison, KnownFile
+from retro_cli.chunks.changes import Documents, compare_documents
+from retro_cli.chunks.documents import live_documents
+from retro_cli.chunks.edits import GONE, PRUNED, TOUCHED, UNNAMED, Edit, FileUpdate, pieces_of
+from retro_cli.chunks.inputs import CHANGED, NEW, UNCHANGED, Compared, doubted
 from retro_cli.chunks.manifest import Part
 from retro_cli.chunks.part import document_hash
+from retro_cli.chunks.piles import piles_for
 from retro_cli.corpus import InputFile, ReadOptions, Rejected, Slice, read, split
-from retro_cli.store.tables import read_columns
+from retro_cli.store.scratch import Scratch, Spool
 
 EMPTY = "empty text"
+DEAD = np.dtype([("part", "i4"), ("row", "i4")])  # a document that goes, like the same two of OLD
+Dead = npt.NDArray[np.void]  # of DEAD
+_WINDOW_FILES = 1024  # edits whose documents are looked for together
+_WINDOW_DOCUMENTS = 1 << 17  # and how many these may have
+_SHORT_RECORD = 128  # bytes; a guess at how many records a file holds
 
 
-@dataclass(frozen=True, slots=True)
-class FileUpdate:
-    """The documents of one changed or pruned file.
+@dataclass(frozen=True)
+class Rules:
+    """How a run treats files. ``covers``: whether the input names a place where the uri lies."""
 
-    written:  to be chunked; ``added`` of them replace none
-    kept:     found again as they were
-    vanished: gone from the file, but kept; with ``prune`` they are ``removed``
-    """
-
-    written: int = 0
-    added: int = 0
-    kept: int = 0
-    replaced: int = 0
-    vanished: int = 0
-    removed: int = 0
+    options: ReadOptions
+    part_bytes: int
+    prune: bool
+    covers: Callable[[str], bool]
+    damaged: Set[int]  # items that lost a part
 
 
 @dataclass
 class Update:
-    """What a run will do. ``dead``: (n,) of OLD, the documents that it replaces or removes."""
+    """What a run will do, by file, and how much that is.
 
-    slices: list[Slice] = field(default_factory=list)
-    dead: Documents = field(default_factory=lambda: np.empty(0, OLD))
-    rejections: dict[str, list[Rejected]] = field(default_factory=dict)
-    files: dict[str, FileUpdate] = field(default_factory=dict)  # changed and pruned ones, by uri
+    files:      how many are new, changed, unchanged or missing; of the unchanged how many are
+                touched, of the missing how many are gone or pruned
+    differing:  whether any changed file is recorded differently
+    slices:     how many there are to chunk
+    total:      of all changed and pruned files
+    vanished_before: documents of unchanged files that vanished in an earlier run
+    """
+
+    scratch: Scratch
+    edits: Spool[Edit]
+    rejections: Spool[Rejected]
+    files: Counter[str] = field(default_factory=Counter)
+    differing: bool = False
+    slices: int = 0
+    total: FileUpdate = field(default_factory=FileUpdate)
+    vanished_before: int = 0
+    dying: list[Dead] = field(default_factory=lambda: [np.empty(0, DEAD)])
 
     @property
-    def replaced(self) -> int:
-        return sum(file.replaced for file in self.files.values())
+    def dead(self) -> Dead:
+        """(n,) of DEAD, the documents that the run replaces or removes."""
+        return np.concatenate(self.dying)
 
-    @property
-    def removed(self) -> int:
-        return sum(file.removed for file in self.files.values())
-
-    @property
-    def vanished(self) -> int:
-        return sum(file.vanished for file in self.files.values())
+    def pieces(self) -> Iterator[tuple[Slice, str]]:
+        """All that is to be chunked, in order, with the sha256 of its file."""
+        for edit in self.edits:
+            for piece in edit.slices(self.scratch):
+                yield piece, edit.known.sha256
 
 
 def plan_update(
-    folder: Path,
-    parts: Sequence[Part],
-    comparison: Comparison,
-    listed: dict[str, InputFile],
-    options: ReadOptions,
-    *,
-    part_bytes: int,
-    pruned: Sequence[KnownFile],
-    prune: bool,
+    folder: Path, parts: Sequence[Part], found: Iterable[Compared], rules: Rules, scratch: Scratch
 ) -> Update:
-    """New files whole, changed files by document, and the documents that go with pruned files."""
-    update = Update()
-    for known in comparison.new:
-        update.slices += split(listed[known.uri], options, part_bytes)
-    read_now = [*comparison.changed, *pruned]
-    file_of, documents = live_documents(folder, parts, read_now)
-    bounds = np.searchsorted(file_of, np.arange(len(read_now) + 1))
-    groups = [documents[a:b] for a, b in pairwise(bounds.tolist())]
-    dead = [
-        _compare_file(update, old, listed[known.uri], options, prune)
-        for known, old in zip(comparison.changed, groups, strict=False)
-    ]
-    gone = groups[len(dead) :]
-    for known, old in zip(pruned, gone, strict=True):
-        update.files[known.uri] = FileUpdate(removed=len(old))
-    update.dead = np.concatenate([np.empty(0, OLD), *dead, *gone])
-    update.slices.sort(key=lambda piece: (piece.file.uri, piece.start))
-    return update
+    """New files whole, changed files by document, and the documents that go with pruned files.
+
+    ``found`` comes in the order of uris; so do the edits.
+    """
+    rejections: Spool[Rejected] = Spool(scratch, lambda values: Rejected(*values))
+    planner = _Planner(folder, parts, rules, Update(scratch, Spool(scratch, Edit.make), rejections))
+    return planner.plan(found)
 
 
-def _compare_file(
-    update: Update, old: Documents, file: InputFile, options: ReadOptions, prune: bool
-) -> Documents:
-    """Note what one changed file asks for; returns the documents that go."""
-    rejections: list[Rejected] = []
-    changes = compare_documents(old, _records(file, options, rejections))
-    if rejections:
-        update.rejections[file.uri] = rejections
-    if changes.positions:
-        update.slices.append(Slice(file, only=changes.positions))
-    # A file that is damaged today must not take yesterday's documents with it; one that was
-    # emptied on purpose may.
-    damaged = any(record.reason != EMPTY for record in rejections)
-    removes = prune and not damaged
-    gone = len(changes.vanished)
-    update.files[file.uri] = FileUpdate(
-        written=len(changes.positions),
-        added=changes.added,
-        kept=changes.kept,
-        replaced=len(changes.replaced),
-        vanished=0 if removes else gone,
-        removed=gone if removes else 0,
-    )
-    return np.concatenate([changes.replaced, changes.vanished]) if removes else changes.replaced
+class _Planner:
+    """Fills an update, a window of edits at a time."""
+
+    def __init__(self, folder: Path, parts: Sequence[Part], rules: Rules, update: Update) -> None:
+        self._folder = folder
+        self._parts = parts
+        self._rules = rules
+        self._update = update
+        self._documents: Counter[int] = Counter()  # of each item
+        for part in parts:
+            self._documents[part.item] += part.written.docs
+
+    def plan(self, found: Iterable[Compared]) -> Update:
+        update = self._update
+        for window in self._windows(self._edits(found)):
+            for edit in self._with_documents(window):
+                update.edits.append(edit)
+                update.slices += len(edit.pieces)
+                update.total = update.total.plus(edit.update)
+        return update
+
+    def _edits(self, found: Iterable[Compared]) -> Iterator[Edit]:
+        """Of changed and pruned files without their documents."""
+        update = self._update
+        for file in found:
+            update.files[file.state] += 1
+            if file.state == UNCHANGED:
+                update.vanished_before += file.now.vanished
+                if file.now != file.before:
+                    update.files[TOUCHED] += 1
+                    yield Edit(TOUCHED, file.now)
+            elif file.state == CHANGED:
+                update.differing |= file.now != file.before
+                yield Edit(CHANGED, file.now, file.path)
+            elif file.state == NEW:
+                new = Edit(NEW, file.now, file.path)
+                slices = split(new.file, self._rules.options, self._rules.part_bytes)
+                yield new._replace(pieces=pieces_of(slices, update.scratch))
+            else:
+                yield from self._missing(file)
+
+    def _missing(self, file: Compared) -> Iterator[Edit]:
+        now = doubted(file.now, self._rules.damaged)
+        if self._rules.covers(now.uri):
+            state = PRUNED if self._rules.prune else GONE
+            self._update.files[state] += 1
+            yield Edit(state, now)
+        elif now != file.before:
+            yield Edit(UNNAMED, now)
+
+    def _windows(self, edits: Iterable[Edit]) -> Iterator[list[Edit]]:
+        """Edits whose documents fit in memory together, or that of one file with very many."""
+        window: list[Edit] = []
+        items: set[int] = set()
+        for edit in edits:
+            if edit.state in (CHANGED, PRUNED):
+                more = items.union(edit.known.items)
+                if items and self._most_documents(more) > _WINDOW_DOCUMENTS:
+                    yield window
+                    window, more = [], set(edit.known.items)
+                items = more
+            window.append(edit)
+            if len(window) == _WINDOW_FILES:
+                yield window
+                window, items = [], set()
+        yield window
+
+    def _most_documents(self, items: Iterable[int]) -> int:
+        """The most that a file in these items can have."""
+        return sum(self._documents[item] for item in items)
+
+    def _with_documents(self, window: Sequence[Edit]) -> Iterator[Edit]:
+        """The edits of a window, with what becomes of the documents of their files."""
+        files = [edit.known for edit in window if edit.state in (CHANGED, PRUNED)]
+        groups = iter(live_documents(self._folder, self._parts, files))
+        for edit in window:
+            if edit.state == CHANGED:
+                yield self._changed(edit, next(groups))
+            elif edit.state == PRUNED:
+                yield edit._replace(update=FileUpdate(removed=self._bury(next(groups))))
+            else:
+                yield edit
+
+    def _changed(self, edit: Edit, old: Iterable[Documents]) -> Edit:
+        """What one changed file asks for."""
+        file, scratch = edit.file, self._update.scratch
+        set_aside = _SetAside(self._update.rejections)
+        records = _records(file, self._rules.options, set_aside)
+        most = max(file.size // _SHORT_RECORD, self._most_documents(edit.known.items))
+        changes = compare_documents(old, records, scratch, piles_for(most))
+        slices = [Slice(file, only=changes.positions)] if changes.positions else []
+        # A file that is damaged today must not take yesterday's documents with it; one that was
+        # emptied on purpose may.
+        removes = self._rules.prune and not set_aside.damaged
+        replaced, gone = self._bury([changes.replaced]), len(changes.vanished)
+        if removes:
+            self._bury([changes.vanished])
+        found = FileUpdate(
+            written=len(changes.positions),
+            added=changes.added,
+            kept=changes.kept,
+            replaced=replaced,
+            vanished=0 if removes else gone,
+            removed=gone if removes else 0,
+            set_aside=set_aside.count,
+        )
+        known = edit.known._replace(vanished=found.vanished)
+        return edit._replace(known=known, pieces=pieces_of(slices, scratch), update=found)
+
+    def _bury(self, blocks: Iterable[Documents]) -> int:
+        """Note documents as dead; how many they are."""
+        count = 0
+        for documents in blocks:
+            dead = np.empty(len(documents), DEAD)
+            dead["part"], dead["row"] = documents["part"], documents["row"]
+            self._update.dying.append(dead)
+            count += len(dead)
+        return count
+
+
+@dataclass
+class _SetAside:
+    """Where the bad records of one file go; ``damaged`` if any is more than empty."""
+
+    rejections: Spool[Rejected]
+    count: int = 0
+    damaged: bool = False
+
+    def add(self, record: Rejected) -> None:
+        self.rejections.append(record)
+        self.count += 1
+        self.damaged |= record.reason != EMPTY
 
 
 def _records(
-    file: InputFile, options: ReadOptions, rejections: list[Rejected]
+    file: InputFile, options: ReadOptions, set_aside: _SetAside
 ) -> Iterator[tuple[int, str, bytes]]:
     for record in read(Slice(file), options):
         if isinstance(record, Rejected):
-            rejections.append(record)
+            set_aside.add(record)
         else:
             yield record.position, record.key, document_hash(record)
-
-
-def live_documents(
-    folder: Path, parts: Sequence[Part], files: Sequence[KnownFile]
-) -> tuple[npt.NDArray[np.int32], Documents]:
-    """The live documents of some files, reading only the tables that hold any of them.
-
-    Returns (n,) positions in ``files``, ascending, and (n,) of OLD.
-    """
-    order = sorted(range(len(files)), key=lambda i: files[i].uri)
-    wanted = pa.array([files[i].uri for i in order], pa.string())
-    items = {item for file in files for item in file.items}
-    file_of, found = [np.empty(0, np.int32)], [np.empty(0, OLD)]
-    for index, part in enumerate(parts):
-        if part.item not in items:
-            continue
-        table = read_columns(folder / part.docs_file, ["uri", "key", "hash"])
-        rows, place = _live_rows(part, table["uri"], wanted)
-        table = table.take(pa.array(rows))
-        file_of.append(np.array(order, np.int32)[place])
-        found.append(_old_documents(index, rows, table["key"], table["hash"]))
-    files_of, documents = np.concatenate(file_of), np.concatenate(found)
-    del file_of, found  # one file of millions of documents should not be in memory twice
-    if (files_of[1:] >= files_of[:-1]).all():
-        return files_of, documents
-    by_file = np.argsort(files_of, kind="stable")
-    return files_of[by_file], documents[by_file]
-
-
-def count_documents(folder: Path, parts: Sequence[Part], files: Sequence[KnownFile]) -> list[int]:
-    """How many live documents each of some files has."""
-    wanted = pa.array([file.uri for file in files], pa.string())
-    items = {item for file in files for item in file.items}
-    total = np.zeros(len(files), np.int64)
-    for part in parts:
-        if part.item in items:
-            table = read_columns(folder / part.docs_file, ["uri"])
-            _, place = _live_rows(part, table["uri"], wanted)
-            total += np.bincount(place, minlength=len(files))
-    counts: list[int] = total.tolist()
-    return counts
-
-
-def _live_rows(
-    part: Part, uris: pa.ChunkedArray, wanted: pa.Array
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """The rows of a part's live documents whose uri is wanted, and where in ``wanted`` it is."""
-    place = pc.index_in(uris, value_set=wanted).fill_null(-1).to_numpy()
-    mine = place >= 0
-    for first, count in part.dead_docs:
-        mine[first : first + count] = False
-    rows = np.flatnonzero(mine)
-    return rows, place[rows]
-
-
-def _old_documents(
-    part: int, rows: npt.NDArray[np.int64], keys: pa.ChunkedArray, hashes: pa.ChunkedArray
-) -> Documents:
-    named = list(zip(keys.to_pylist(), hashes.to_pylist(), strict=True))
-    documents = np.empty(len(rows), OLD)
-    documents["part"], documents["row"] = part, rows
-    documents["name"] = [name_digest(key) for key, _ in named]
-    documents["content"] = [content_digest(key, content) for key, content in named]
-    return documents

@@ -2,7 +2,7 @@
 
 from retro_cli.corpus.detect import Format, detect
 from retro_cli.corpus.document import Document, Rejected
-from retro_cli.corpus.inputs import InputFile, Slice, list_inputs
+from retro_cli.corpus.inputs import InputFile, Listing, Slice, list_inputs
 from retro_cli.corpus.patterns import Roots, covers, roots
 from retro_cli.corpus.read import format_of, read, split
 from retro_cli.corpus.reading import ReadOptions
@@ -12,6 +12,7 @@ __all__ = [
     "Document",
     "Format",
     "InputFile",
+    "Listing",
     "ReadOptions",
     "Rejected",
     "Roots",

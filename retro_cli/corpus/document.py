@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 EXCERPT = 200  # characters
 
@@ -27,8 +28,7 @@ class Document:
     position: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(NamedTuple):
     """A record, or a whole file, that was set aside. ``where`` is for people ("line 71203")."""
 
     uri: str

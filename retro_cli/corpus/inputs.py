@@ -1,4 +1,7 @@
-"""Which files a command reads: files, folders, globs and URLs, in one deterministic order."""
+"""Which files a command reads: files, folders, globs and URLs, in one deterministic order.
+
+There may be millions of them. A listing holds some thousands; the rest wait on disk.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,21 @@ import difflib
 import os
 import posixpath
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from itertools import islice
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from retro_cli.corpus import remote
 from retro_cli.corpus.patterns import fixed_part, has_magic, matcher
 from retro_cli.errors import InputNotFound, UnreadableInput
+from retro_cli.store.scratch import Scratch, SortedSpool
 
 _NEAR_NAMES = 10_000  # names of a folder that are compared with a misspelt one
 
 
-@dataclass(frozen=True, slots=True)
-class InputFile:
+class InputFile(NamedTuple):
     """A file to read. ``path`` says where; it differs from ``uri`` for a spooled stream.
 
     ``size`` is in bytes and ``mtime_ns`` in nanoseconds; 0 if unknown.
@@ -31,8 +35,7 @@ class InputFile:
     mtime_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(NamedTuple):
     """A deterministic piece of one file, and optionally only some of its records.
 
     With unit "bytes", ``start`` and ``stop`` are byte offsets: the piece holds the records that
@@ -49,23 +52,57 @@ class Slice:
     nbytes: int = 0
 
 
-def list_inputs(specs: Sequence[str]) -> list[InputFile]:
-    """The files that ``specs`` name, sorted by uri, each once.
+class Listing:
+    """Input files, read in the order of their uris, each once and as often as wanted."""
+
+    def __init__(self, scratch: Scratch) -> None:
+        self._files = SortedSpool(scratch, _input_file)
+        self._wanted: Callable[[InputFile], bool] = lambda file: True
+
+    def add(self, file: InputFile) -> None:
+        self._files.add(file)
+
+    def only(self, wanted: Callable[[InputFile], bool]) -> Listing:
+        """The files that pass a test, which is asked whenever they are read."""
+        chosen = copy(self)
+        chosen._wanted = wanted
+        return chosen
+
+    def __iter__(self) -> Iterator[InputFile]:
+        previous = ""
+        for file in self._files:
+            if file.uri != previous and self._wanted(file):
+                yield file
+            previous = file.uri
+
+
+def _input_file(values: list[Any]) -> InputFile:
+    return InputFile(*values)
+
+
+def list_inputs(
+    specs: Sequence[str],
+    scratch: Path | None = None,
+    note: Callable[[InputFile], None] = lambda file: None,
+) -> Listing:
+    """The files that ``specs`` name.
 
     A folder is walked without following links to folders, and without names that begin with
     "." or "_". In a glob, ``*`` and ``?`` stay within a name and ``**`` crosses folders.
+    Very many files wait in a temporary file in the folder ``scratch``; ``note`` is told of each.
     Raises InputNotFound if a spec names nothing, UnreadableInput if it cannot be listed.
     """
-    found: list[InputFile] = []
-    for spec in specs:
-        before = len(found)
-        found.extend(_expand(spec))
-        if len(found) == before:
-            raise InputNotFound(f"nothing to read in {spec}", "it holds no files (hidden: . and _)")
-    if not found:
+    if not specs:
         raise InputNotFound("no input was named", "name files, folders, globs or URLs")
-    found.sort(key=lambda file: file.uri)
-    return [file for i, file in enumerate(found) if i == 0 or found[i - 1].uri != file.uri]
+    listing = Listing(Scratch(scratch))
+    for spec in specs:
+        file = None
+        for file in _expand(spec):
+            note(file)
+            listing.add(file)
+        if file is None:
+            raise InputNotFound(f"nothing to read in {spec}", "it holds no files (hidden: . and _)")
+    return listing
 
 
 def _expand(spec: str) -> Iterator[InputFile]:

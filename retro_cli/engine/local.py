@@ -9,9 +9,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
 from typing import TypeVar
 
 from retro_cli.errors import RetroError
@@ -26,15 +27,17 @@ def cores() -> int:
 
 
 def run_parts(
-    function: Callable[[Work], Result], work: Sequence[Work], workers: int
+    function: Callable[[Work], Result], work: Iterable[Work], workers: int
 ) -> Iterator[tuple[int, Result]]:
-    """Yield ``(position, function(work[position]))`` as results arrive.
+    """Yield the position of each piece of work and what ``function`` makes of it, as it arrives.
 
     With one worker or one piece of work everything runs in this process, in order. Otherwise
     ``function`` must be importable and its argument picklable. An error in a worker ends the
     run; what was yielded before stays done.
     """
-    workers = min(workers, len(work))
+    upcoming = iter(work)
+    first = list(islice(upcoming, workers))
+    work, workers = chain(first, upcoming), len(first)
     if workers <= 1:
         for position, piece in enumerate(work):
             yield position, function(piece)
@@ -57,7 +60,7 @@ def run_parts(
 def _bounded(
     pool: ProcessPoolExecutor,
     function: Callable[[Work], Result],
-    work: Sequence[Work],
+    work: Iterable[Work],
     workers: int,
 ) -> Iterator[tuple[int, Result]]:
     """Keep a few pieces in flight, not a million queued ones."""

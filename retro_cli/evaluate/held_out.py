@@ -15,7 +15,7 @@ from retro_cli.errors import ConfigError, IntegrityError, NotBuiltYet
 from retro_cli.evaluate.contamination import NearCopy, database_documents, near_copies
 from retro_cli.evaluate.text import EvaluationText
 from retro_cli.events import SILENT, Progress
-from retro_cli.index.generation import current_generation
+from retro_cli.index.catalogue import current_generation
 from retro_cli.query.retrieve import Retriever
 from retro_cli.query.table import NeighbourSettings, load_table
 from retro_cli.reading.text_neighbours import TextsToRead, find_text_neighbours

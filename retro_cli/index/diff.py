@@ -145,7 +145,7 @@ def _compare(
         sources.add(table, had, has)
         gone.add(table, (had > 0) & (has == 0))
         come.add(table, (has > 0) & (had == 0))
-    changes = compare_documents(gone.old(), come.new())
+    changes = compare_documents([gone.old()], come.new())
     fresh = np.array(changes.positions, dtype=np.int64)
     replacing = np.isin(come.identities(fresh), changes.replaced["name"])
     return GenerationsDifference(

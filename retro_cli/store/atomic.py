@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -72,7 +73,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def json_bytes(value: Any) -> bytes:
     """Canonical JSON: sorted keys, one trailing newline, so equal values are equal bytes."""
-    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+    text = io.StringIO()  # json.dumps would hold each of a long list's pieces until the end
+    json.dump(value, text, indent=1, sort_keys=True)
+    return (text.getvalue() + "\n").encode()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers import write_jsonl
 
-from retro_cli.chunks import dedup
+from retro_cli.chunks import piles
 from retro_cli.chunks.dedup import find_duplicates
 from retro_cli.chunks.manifest import load_manifest
 from retro_cli.chunks.rows import ChunkRows
@@ -313,13 +313,13 @@ def test_parts_written_with_another_row_group_size_still_read(corpus, monkeypatc
 
 
 @pytest.mark.parametrize("level", ["none", "document", "chunk"])
-def test_duplicates_are_the_same_however_many_passes_find_them(corpus, monkeypatch, level):
+def test_duplicates_are_the_same_however_many_piles_they_are_dealt_into(corpus, monkeypatch, level):
     for number in range(12):
         corpus.write(f"{number}.txt", "the ferry left the harbour. " * (1 + number % 4))
     corpus.chunk()
     parts = corpus.manifest().parts
     once = find_duplicates(corpus.folder, parts, level)
-    monkeypatch.setattr(dedup, "_ROWS_A_PASS", 3)
+    monkeypatch.setattr(piles, "ROWS_A_PILE", 3)
     again = find_duplicates(corpus.folder, parts, level)
     assert (once.docs, once.rows) == (again.docs, again.rows)
     assert once.docs == 8

@@ -217,6 +217,14 @@ def test_standard_input_is_a_corpus(retro, static_encoder):
     assert (changed["docs_written"], changed["docs_replaced"]) == (1, 1)
 
 
+def test_standard_input_is_read_beside_files(retro, static_encoder, tmp_path):
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "a.txt").write_text("the ferry left the harbour")
+    ask = ["chunk", "corpus", "-", "--db", "s.db", "--encoder", static_encoder, "--json"]
+    found = retro(*ask, stdin=b'{"id": "b", "text": "the keeper saw it go"}').rows[0]
+    assert (found["files_new"], found["docs_written"]) == (2, 2)
+
+
 def test_duplicates_answer_once_and_name_every_source(retro, static_encoder):
     same = "the keeper of the light saw a storm"
     for name in ("a", "b"):

@@ -33,7 +33,7 @@ COMPRESSORS = {
 def make_file(folder: Path, name: str, data: bytes | str) -> InputFile:
     path = folder / name
     path.write_bytes(data.encode() if isinstance(data, str) else data)
-    return list_inputs([str(path)])[0]
+    return next(iter(list_inputs([str(path)])))
 
 
 def records(file: InputFile, only: Sequence[int] | None = None, **options):

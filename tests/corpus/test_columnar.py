@@ -20,14 +20,14 @@ def rows(count):
 
 def write_parquet(folder, table, **options):
     pq.write_table(table, folder / "a.parquet", **options)
-    return list_inputs([str(folder / "a.parquet")])[0]
+    return next(iter(list_inputs([str(folder / "a.parquet")])))
 
 
 def write_arrow(folder, table, *, stream=False, batch=100):
     make = pa.ipc.new_stream if stream else pa.ipc.new_file
     with make(folder / "a.arrow", table.schema) as out:
         out.write_table(table, max_chunksize=batch)
-    return list_inputs([str(folder / "a.arrow")])[0]
+    return next(iter(list_inputs([str(folder / "a.arrow")])))
 
 
 WRITERS = {

@@ -121,7 +121,7 @@ def test_a_file_behind_an_url_reads_and_splits_like_a_local_one():
     data = "".join(json.dumps({"text": f"row {i}"}) + "\n" for i in range(500))
     system.pipe("/read-test/a.jsonl", data.encode())
     try:
-        file = list_inputs(["memory://read-test/a.jsonl"])[0]
+        file = next(iter(list_inputs(["memory://read-test/a.jsonl"])))
         assert [d.text for d in documents(file)] == [f"row {i}" for i in range(500)]
         assert by_slices(file, 1000) == documents(file)
     finally:

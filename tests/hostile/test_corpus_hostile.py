@@ -7,13 +7,25 @@ import json
 import random
 import sys
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from corpus.helpers import COMPRESSORS, good, make_file, records, rejected
 
-from retro_cli.corpus import Document, ReadOptions, Rejected, Slice, list_inputs, read, split
+from retro_cli.corpus import (
+    Document,
+    InputFile,
+    Listing,
+    ReadOptions,
+    Rejected,
+    Slice,
+    list_inputs,
+    read,
+    split,
+)
 from retro_cli.corpus.formats.html import extract
+from retro_cli.store.scratch import Scratch
 
 MIB = 1 << 20
 
@@ -221,9 +233,21 @@ def test_many_files_are_listed_in_small_memory(tmp_path):
     for i in range(4000):
         (tmp_path / f"{i:04d}.txt").touch()
     found: list[int] = []
-    peak = peak_memory(lambda: found.append(len(list_inputs([str(tmp_path)]))))
+    peak = peak_memory(lambda: found.append(len(list(list_inputs([str(tmp_path)])))))
     assert found == [4000]
     assert peak * MIB / 4000 < 700  # bytes a file
+
+
+def test_a_listing_is_no_larger_for_more_files():
+    def listed(count: int) -> None:
+        listing = Listing(Scratch())
+        for number in range(count):
+            name = f"corpus/{number * 7919 % count}.txt"
+            listing.add(InputFile(name, name, number, number << 40))
+        files = (file.uri for file in listing)
+        assert sum(before < after for before, after in pairwise(files)) == count - 1
+
+    assert peak_memory(lambda: listed(150_000)) < 1.3 * peak_memory(lambda: listed(50_000))
 
 
 def test_names_cannot_inject_control_characters_into_messages(tmp_path):
