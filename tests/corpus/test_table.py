@@ -80,7 +80,7 @@ def test_a_bad_row_loses_only_itself(tmp_path):
     reasons = [r.reason for r in rejected(file)]
     assert reasons[:3] == [
         "3 fields where the header names 2",
-        "1 fields where the header names 2",
+        "1 field where the header names 2",
         "empty text",
     ]
     assert all(reason.startswith("broken row: ") for reason in reasons[3:])

@@ -134,7 +134,7 @@ def test_another_scorer_scores_all_again_and_leaves_no_file_of_the_first(library
 def test_a_killed_run_is_resumed_at_the_part_where_it_died(library):
     with pytest.raises(KeyboardInterrupt):
         library.score(Counting(fail_after=3))
-    with pytest.raises(NotBuiltYet, match="1 chunks"):
+    with pytest.raises(NotBuiltYet, match="1 chunk has no"):
         library.read()
     resumed = Counting()
     report = library.score(resumed)
