@@ -19,11 +19,14 @@ training opens it. The shape and the equations of the model are untouched.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+
+from retro_cli.models.families import attention_parts
 
 Tensor = Any
 SHARPNESS = 14.0  # of the logit of a token that matches, if the least squares were exact
@@ -55,10 +58,10 @@ def begin_as_induction(model: Any, sample: Tensor) -> None:
     added.encoder.embedding_map.weight.copy_(directions)
     rotation = _orthogonal(config.encoder_width, config.encoder_width, generator).to(device)
     _look_back(added.encoder.layers[0].attention, rotation)
-    states = model.backbone(sample.to(device), output_hidden_states=True).hidden_states
+    states = _after_attention(model.backbone, config.cca_layers, sample.to(device))
     wanted = (embedded[sample.to(device)] @ directions.T).flatten(end_dim=1)
-    for number, cca in zip(config.cca_layers, added.cca, strict=True):
-        found = _least_squares(_unit(states[number - 1].float()).flatten(end_dim=1), wanted)
+    for state, cca in zip(states, added.cca, strict=True):
+        found = _least_squares(_unit(state.float()).flatten(end_dim=1), wanted)
         heads, width = cca.attention.heads, config.hidden_size // cca.attention.heads
         views = [_orthogonal(width, config.encoder_width, generator) for _ in range(heads)]
         view = torch.cat(views).to(device)
@@ -67,6 +70,30 @@ def begin_as_induction(model: Any, sample: Tensor) -> None:
         cca.attention.query.weight.copy_(scale * view @ found.T)
         cca.attention.key.weight.copy_(scale * view @ rotation.T)
         cca.attention.value.weight.copy_(view)
+
+
+def _after_attention(base: Any, layers: list[int], sample: Tensor) -> list[Tensor]:
+    """(rows, tokens, width) of each layer: what its cross-attention would be given."""
+    residuals: dict[int, Tensor] = {}
+    found: dict[int, Tensor] = {}
+
+    def before(number: int, _norm: Any, given: tuple[Tensor, ...]) -> None:
+        residuals[number] = given[0]
+
+    def after(number: int, _attention: Any, _given: Any, output: tuple[Any, ...]) -> None:
+        found[number] = residuals.pop(number) + output[0]
+
+    hooks = []
+    for number in layers:
+        norm, attention = attention_parts(base, number)
+        hooks.append(norm.register_forward_pre_hook(partial(before, number)))
+        hooks.append(attention.register_forward_hook(partial(after, number)))
+    try:
+        base(sample, use_cache=False, logits_to_keep=1)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [found[number] for number in layers]
 
 
 def _look_back(attention: Any, rotation: Tensor) -> None:
@@ -95,7 +122,8 @@ def _directions(embedded: Tensor, count: int) -> Tensor:
     centred = centred - (centred @ along.T) * along
     spread, vectors = torch.linalg.eigh(centred.T @ centred / len(embedded))
     spread, rows = spread.flip(0)[:count], vectors.T.flip(0)[:count]
-    rows = rows * spread.clamp(min=spread[0] * 1e-4)[:, None] ** -0.5
+    real = spread > 1e-4 * spread[0]  # the mean's own direction, for one, is empty
+    rows = torch.where(real, spread, torch.inf)[:, None] ** -0.5 * rows
     return torch.nn.functional.pad(rows, (0, 0, 0, count - len(rows)))
 
 
