@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -136,6 +136,8 @@ def add(
             console.line(text)
         print_examples(reach.examples)
         return
+    from retro_cli.filters.rules import PURGED
+
     (added, reach, generation), seconds = timed(
         lambda progress: add_rule(layout, rule, once=once, yes=yes, progress=progress)
     )
@@ -148,10 +150,10 @@ def add(
     for text in reach_lines(reach)[1:]:
         console.say(f"filter: {text}")
     effect = "in force" if generation else "in force from the first retro index on"
-    console.say(
-        f"filter: {effect} ({console.duration(seconds)}); undo: retro filter undo {db} "
-        f"{added.number}"
-    )
+    way_back = f"retro filter undo {db} {added.number}"
+    if added.state == PURGED:
+        way_back = f"none, its text is gone; for new text: {way_back} --lift"
+    console.say(f"filter: {effect} ({console.duration(seconds)}); undo: {way_back}")
 
 
 def _from_file(path: Path) -> tuple[list[str], list[str], list[int]]:
@@ -159,7 +161,7 @@ def _from_file(path: Path) -> tuple[list[str], list[str], list[int]]:
     from retro_cli.store.named import read_named
 
     lines = read_named(path, "one name a line, in UTF-8").splitlines()
-    found: dict[str, list[str]] = {"source": [], "document": [], "chunk": []}
+    found: dict[str, list[Any]] = {"source": [], "document": [], "chunk": []}
     for number, line in enumerate(lines, 1):
         words = line.strip()
         if not words or words.startswith("#"):
@@ -168,13 +170,10 @@ def _from_file(path: Path) -> tuple[list[str], list[str], list[int]]:
         found[kind].append(value)
     if not any(found.values()):
         raise UsageError(f"{path} names nothing", "one name a line")
-    try:
-        return found["source"], found["document"], [int(value) for value in found["chunk"]]
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}", "a chunk is named by its id") from error
+    return found["source"], found["document"], found["chunk"]
 
 
-def _named(words: str, where: str) -> tuple[str, str]:
+def _named(words: str, where: str) -> tuple[str, str | int]:
     if not words.startswith("{"):
         return "source", words
     hint = 'write {"source": ...}, {"document": ...} or {"chunk": ...}'
@@ -185,8 +184,10 @@ def _named(words: str, where: str) -> tuple[str, str]:
     kinds = ("source", "document", "chunk")
     if isinstance(value, dict) and len(value) == 1:
         kind, name = next(iter(value.items()))
-        if kind in kinds and isinstance(name, str | int):
-            return kind, str(name)
+        if kind == "chunk" and type(name) is not int:
+            raise UsageError(f"{where}: {name!r} is no chunk", "a chunk is named by its id")
+        if kind in kinds and isinstance(name, str | int) and not isinstance(name, bool):
+            return kind, name if kind == "chunk" else str(name)
     raise UsageError(f"{where}: not one name", hint)
 
 

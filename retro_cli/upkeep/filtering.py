@@ -106,20 +106,20 @@ class Filtering:
         if rule.toxicity:
             self.corpus.scores(rule.toxicity.scorer)
         if rule.sources:
-            self._known(rule.sources, source_names(self.corpus), "source", "retro sources DB")
+            self._known(rule.sources, source_names(self.corpus), "source", "retro sources")
         if rule.documents:
             names: dict[str, None] = {}
             for part in self.corpus.manifest.parts:
                 table = read_columns(self.layout.chunks / part.docs_file, ["document"])
                 names.update(dict.fromkeys(table["document"].to_pylist()))
-            self._known(rule.documents, list(names), "document", "retro query prints them")
+            self._known(rule.documents, list(names), "document", "retro query")
 
     def _known(self, wanted: Sequence[str], names: Sequence[str], what: str, where: str) -> None:
         for pattern in wanted:
             matches = any_of([pattern])
             if not any(matches(name) for name in names):
                 near = get_close_matches(pattern, names[:_NEAR_NAMES], n=3, cutoff=0.4)
-                hint = f"near: {', '.join(near)}" if near else f"{where} lists them"
+                hint = f"near: {', '.join(near)}" if near else f"{where} names them"
                 raise UsageError(f"no {what} matches '{pattern}'", hint)
 
 

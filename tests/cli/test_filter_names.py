@@ -34,6 +34,16 @@ def test_a_broken_line_of_a_file_is_refused_and_nothing_written(retro, db, tmp_p
     assert fingerprint(db) == before
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [('{"source": true}', "line 2: not one name"), ('{"chunk": "x"}', "line 2: 'x' is no chunk")],
+)
+def test_a_value_of_another_kind_is_named_with_its_line(retro, db, tmp_path, line, says):
+    (tmp_path / "names.txt").write_text("forum\n" + line + "\n")
+    refused = retro("filter", "add", db, "--from-file", "names.txt", *WHY)
+    assert (refused.code, says in refused.err) == (2, True), refused.err
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"forum\x00", b"\xffforum"])
 def test_a_file_that_is_no_text_is_refused(retro, db, tmp_path, content):
     (tmp_path / "names.txt").write_bytes(content)

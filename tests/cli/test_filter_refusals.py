@@ -171,3 +171,13 @@ def test_a_reason_in_bytes_that_are_no_text_leaves_a_ledger_that_reads(retro, db
     assert "\x1b" not in listed.out
     shown = retro("filter", "show", db, 1)
     assert (shown.code, "caf" in shown.out, "\x1b" in shown.out) == (0, True, False)
+
+
+def test_adding_a_rule_again_after_its_purge_promises_no_undo(retro, db, add):
+    add("--source", "forum")
+    assert retro("compact", db, "--purge", "--yes").code == 0
+    again = add("--source", "forum")
+    assert again.code == 0
+    assert "its text is gone" in again.err
+    assert retro("filter", "undo", db, 1).code == 2
+    assert retro("filter", "undo", db, 1, "--lift").code == 0

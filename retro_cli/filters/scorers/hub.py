@@ -119,7 +119,7 @@ def _folder(folder_or_name: str, allow_download: bool) -> Path:
     if not allow_download:
         raise UsageError(
             f"there is no folder '{folder_or_name}', and retro downloads nothing unasked",
-            "allow a download with --allow-download, or give a local folder",
+            "allow a download with --download, or give a local folder",
         )
     from huggingface_hub import snapshot_download
 
