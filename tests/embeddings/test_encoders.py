@@ -31,7 +31,7 @@ TEXTS = [
 BACKENDS = ["numpy", "onnx", "torch", "sentence"]
 
 
-def load(backend: str, resolved: ResolvedEncoder):
+def load(backend: str, resolved: ResolvedEncoder, half: bool = False):
     if backend == "numpy":
         return load_encoder(resolved, purpose="query")
     if backend == "onnx":
@@ -43,7 +43,7 @@ def load(backend: str, resolved: ResolvedEncoder):
     from retro_cli.embeddings.bert_torch import TorchBert
 
     model = load_bert(resolved.folder / "model.safetensors", read_config(resolved.folder))
-    forward = TorchBert(model, resolved.spec.pooling, device="cpu", half=False)
+    forward = TorchBert(model, resolved.spec.pooling, device="cpu", half=half)
     tokenizer = TextTokenizer(tokenizer_path(resolved), resolved.spec.max_tokens)
     return BertEncoder(resolved.spec, tokenizer, forward)
 
@@ -67,6 +67,15 @@ def test_the_backends_agree_with_sentence_transformers(small, backend):
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     assert (vectors * reference(small.folder, TEXTS)).sum(axis=1).min() > 0.99999
+
+
+def test_half_precision_gives_the_same_vectors_to_three_digits(small):
+    single = load("torch", small).encode_documents(TEXTS)
+    half = load("torch", small, half=True).encode_documents(TEXTS)
+    assert half.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(half, axis=1), 1, rtol=1e-5)
+    assert (single * half).sum(axis=1).min() > 0.9995
+    assert (single != half).any()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
