@@ -145,9 +145,9 @@ def test_status_is_ok_then_stale_then_ok_again(retro, db, archive):
     assert stale.code == 3
     assert "1 input file changed" in stale.out
     retro("chunk", archive, "--db", db)
-    assert "no vector" in retro("status", db).out
+    assert "1 chunk has no vector" in retro("status", db).out
     retro("embed", db)
-    assert "still answer" in retro("status", db).out
+    assert "gone still answer" in retro("status", db).out
     retro("index", db)
     assert retro("status", db, "--check").code == 0
 
