@@ -29,7 +29,7 @@ svg { width: 100%; max-width: 46rem; height: auto; font: 12px system-ui, sans-se
 svg text { fill: var(--soft) } .grid { stroke: var(--line) }
 .on { stroke: var(--on); fill: var(--on) } .off { stroke: var(--off); fill: var(--off) }
 .shuffled { stroke: var(--shuffled); fill: var(--shuffled) }
-svg path { fill: none; stroke-width: 2 } svg text.on, svg text.off, svg text.shuffled
+svg path { stroke-width: 2 } svg text.on, svg text.off, svg text.shuffled
   { stroke: none }
 svg text.on { fill: var(--on) } svg text.off { fill: var(--off) }
 svg text.shuffled { fill: var(--shuffled) }
@@ -226,7 +226,7 @@ def _line(
     if not known:
         return ""
     path = " ".join(f"{x:.1f},{down(value):.1f}" for x, _, value in known)
-    parts = [f'<path class="{curve.name}" d="M{path}"/>']
+    parts = [f'<path class="{curve.name}" style="fill: none" d="M{path}"/>']
     for x, point, value in known:
         parts.append(
             f'<circle class="{curve.name}" cx="{x:.1f}" cy="{down(value):.1f}" r="3">'

@@ -247,6 +247,7 @@ def test_people_get_tables_of_eighty_columns_and_a_page(retro, db, model, held, 
         assert part in done.out
     text = page.read_text()
     assert text.count("<svg") == 3
+    assert text.count("<path") == text.count('style="fill: none"') > 0  # lines, not areas
     assert "prefers-color-scheme: dark" in text
     assert "http" not in text
     assert "<script" not in text
