@@ -28,6 +28,7 @@ from retro_cli.reading.of_model import LENGTH
 from retro_cli.reading.text_neighbours import TextsToRead
 from retro_cli.reading.text_table import TextTable
 from retro_cli.store.layout import Layout
+from retro_cli.training.devices import is_first, once
 from retro_cli.training.model import end_token, fitted_model, scratch_model
 from retro_cli.training.run import Run, RunReport
 from retro_cli.training.run import train as run_training
@@ -96,6 +97,7 @@ def _run(
     lesson: Lesson, tokenizer: ChunkTokenizer, make: Any, base: Path | None,
     made_from: dict[str, Any], progress: Progress,
 ) -> RunReport:  # fmt: skip
+    progress = progress if is_first() else SILENT
     name = _look_up(lesson, tokenizer, progress)
     retriever = Retriever(lesson.layout)
     try:
@@ -138,8 +140,15 @@ def _look_up(lesson: Lesson, tokenizer: ChunkTokenizer, progress: Progress) -> s
         stored = retriever.manifest.tokenizer_sha256
         retriever.close()
         require_same_cut(load_settings(lesson.layout), stored, tokenizer.sha256, _length(lesson))
-    pipeline.neighbours(lesson.layout, name, wanted, progress, texts=texts)
+    once(lambda: _write_table(lesson, name, wanted, texts, progress))
     return name
+
+
+def _write_table(
+    lesson: Lesson, name: str, wanted: NeighbourSettings, texts: TextsToRead | None,
+    progress: Progress,
+) -> None:  # fmt: skip
+    pipeline.neighbours(lesson.layout, name, wanted, progress, texts=texts)
 
 
 def _material(lesson: Lesson, retriever: Retriever, name: str) -> Material:

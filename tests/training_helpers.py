@@ -9,6 +9,12 @@ from model_helpers import BASES, VOCABULARY
 
 from retro_cli.models.retro import RetroForCausalLM
 from retro_cli.reading.material import Material
+from retro_cli.training.batches import Batches
+from retro_cli.training.checkpoint import Checkpoints
+from retro_cli.training.devices import accelerator
+from retro_cli.training.loop import Trainer
+from retro_cli.training.metrics import read_metrics
+from retro_cli.training.settings import TrainingSettings
 
 M = 4
 
@@ -43,3 +49,23 @@ def material(lengths=(9, 14, 4, 21, 6), k=2, seed=0):
 def scratch(kind="llama", **settings):
     chosen = {"chunk_length": M, "cca_layers": [2, 3], "encoder_width": 12, "encoder_heads": 3}
     return RetroForCausalLM.from_config(deepcopy(BASES[kind]), **{**chosen, **settings})
+
+
+SETTINGS = TrainingSettings(
+    sequence=4 * M, batch=2, accumulate=2, steps=12, warmup=3, learning_rate=1e-2, save_every=5,
+    precision="fp32",
+)  # fmt: skip
+
+
+def trainer(folder, model, settings=SETTINGS, given=None):
+    batches = Batches(
+        given or material((9, 14, 4, 21, 6, 17, 30)), Shelf(), length=settings.sequence // M,
+        size=settings.batch, seed=settings.seed, pad=0,
+    )  # fmt: skip
+    checkpoints = Checkpoints(folder / "checkpoints", "run")
+    device = accelerator(settings.precision)
+    return Trainer(model, batches, settings, checkpoints, folder / "metrics.jsonl", device)
+
+
+def losses(folder):
+    return [line["loss"] for line in read_metrics(folder / "metrics.jsonl")]

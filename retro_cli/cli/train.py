@@ -228,7 +228,11 @@ def _lesson(preset: Preset, said: dict[str, Any]) -> Lesson:
 
 
 def _say(stage: str, report: RunReport, seconds: float) -> None:
+    from retro_cli.training.devices import is_first
+
     outcome = report.outcome
+    if not is_first():
+        return
     if console.state.json:
         value = asdict(report)
         if value["outcome"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,27 @@ def accelerator(precision: str) -> Any:
     return Accelerator(
         mixed_precision="bf16" if precision == "bf16" else "no", kwargs_handlers=[spread]
     )
+
+
+def once(work: Callable[[], None]) -> None:
+    """Do what writes to shared folders in the first process only; the others wait for it."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        work()
+        return
+    try:
+        from accelerate import PartialState
+        from accelerate.utils import parse_flag_from_env
+    except ImportError as error:
+        raise MissingExtra("training", "lm") from error
+    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+    if state.is_main_process:
+        work()
+    state.wait_for_everyone()
+
+
+def is_first() -> bool:
+    """Whether this is the process that speaks and writes."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def bf16_pays(flags: str) -> bool:

@@ -18,6 +18,7 @@ from retro_cli.store.atomic import json_bytes, read_json, write_bytes
 from retro_cli.training.batches import Batches
 from retro_cli.training.checkpoint import Checkpoints
 from retro_cli.training.devices import accelerator as make_accelerator
+from retro_cli.training.devices import once
 from retro_cli.training.induction import begin_as_induction, sample_of
 from retro_cli.training.loop import Outcome, Trainer
 from retro_cli.training.metrics import loss_plot
@@ -64,7 +65,7 @@ def train(run: Run, *, overwrite: bool = False, progress: Progress = SILENT) -> 
     _check_fit(run, model)
     identity = _identity(run, model)
     if overwrite:
-        _clear(run.out)
+        once(lambda: _clear(run.out))
     record = read_json(run.out / RECORD) if (run.out / RECORD).is_file() else None
     checkpoints = Checkpoints(run.out / CHECKPOINTS, identity)
     if record is not None and record["run"] == identity:
@@ -94,6 +95,7 @@ def train(run: Run, *, overwrite: bool = False, progress: Progress = SILENT) -> 
     if accelerator.is_main_process:
         _finish(run, model, identity, outcome, proof)
         checkpoints.clear()
+    accelerator.wait_for_everyone()
     return RunReport(str(run.out), outcome, *_counts(model), proof)
 
 

@@ -13,42 +13,20 @@ from pathlib import Path
 import pytest
 import torch
 from model_helpers import base
-from training_helpers import M, Shelf, material, scratch
+from training_helpers import SETTINGS, M, losses, material, scratch, trainer
 
 from retro_cli.errors import IntegrityError, TrainingDiverged, UsageError
 from retro_cli.models.retro import RetroForCausalLM
 from retro_cli.models.saving import weights_hash
-from retro_cli.training.batches import Batches
 from retro_cli.training.checkpoint import Checkpoints
-from retro_cli.training.devices import accelerator, bf16_pays
+from retro_cli.training.devices import bf16_pays
 from retro_cli.training.loop import Trainer
-from retro_cli.training.metrics import read_metrics
 from retro_cli.training.schedule import learning_rate
 from retro_cli.training.settings import (
     FIT_PRESETS,
     SCRATCH_PRESETS,
-    TrainingSettings,
     preset,
 )
-
-SETTINGS = TrainingSettings(
-    sequence=4 * M, batch=2, accumulate=2, steps=12, warmup=3, learning_rate=1e-2, save_every=5,
-    precision="fp32",
-)  # fmt: skip
-
-
-def trainer(folder, model, settings=SETTINGS, given=None):
-    batches = Batches(
-        given or material((9, 14, 4, 21, 6, 17, 30)), Shelf(), length=settings.sequence // M,
-        size=settings.batch, seed=settings.seed, pad=0,
-    )  # fmt: skip
-    checkpoints = Checkpoints(folder / "checkpoints", "run")
-    device = accelerator(settings.precision)
-    return Trainer(model, batches, settings, checkpoints, folder / "metrics.jsonl", device)
-
-
-def losses(folder):
-    return [line["loss"] for line in read_metrics(folder / "metrics.jsonl")]
 
 
 def fitted():
@@ -206,7 +184,7 @@ KILLED = """
 import os, signal, sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
-from test_loop import SETTINGS, scratch, trainer
+from training_helpers import scratch, trainer
 from retro_cli.training.loop import Trainer
 original = Trainer._record
 def record(self, number, *rest):
@@ -221,8 +199,7 @@ trainer(Path({folder!r}), scratch()).run()
 def test_a_killed_process_leaves_a_run_that_ends_as_if_nothing_had_happened(tmp_path):
     (tmp_path / "whole").mkdir()
     trainer(tmp_path / "whole", scratch()).run()
-    here = Path(__file__).parent
-    paths = [str(here), str(here.parent)]
+    paths = [str(Path(__file__).parent.parent)]
     script = KILLED.format(paths=paths, step=8, folder=str(tmp_path / "killed"))
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, env=os.environ)
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
