@@ -25,6 +25,7 @@ from retro_cli.events import SILENT, Progress
 from retro_cli.index.stage import IndexJob, IndexReport
 from retro_cli.index.stage import index as index_stage
 from retro_cli.index.texts import span_queries
+from retro_cli.models.base import find_base, is_packaged
 from retro_cli.query.neighbours import find_neighbours
 from retro_cli.query.table import NeighbourReport, NeighbourSettings
 from retro_cli.reading.text_neighbours import TextsToRead, find_text_neighbours
@@ -182,13 +183,15 @@ def settings_for(layout: Layout, overrides: dict[str, Any], *, create: bool = Tr
 def find_tokenizer(
     settings: Settings, allow_download: bool = False, *, weights: bool = True
 ) -> Path:
-    """The tokenizer.json to chunk with: a path, or the one of an encoder by name.
+    """The tokenizer.json to chunk with: a path, or the one of an encoder or base model by name.
 
     ``weights``: hash the encoder's weights too, which finds an encoder that is not itself.
     """
     name = settings.tokenizer_name
     if settings.tokenizer and Path(name).exists():
         return Path(name)
+    if settings.tokenizer and is_packaged(name):
+        return find_base(name)
     try:
         if not weights:
             return locate_tokenizer(name)

@@ -128,6 +128,8 @@ def build(
     inputs: options.InputsArgument,
     db: options.DatabaseOption,
     tokens: options.Tokens = None,
+    cut: options.Cut = None,
+    tokenizer: options.TokenizerOption = None,
     dedup: options.Dedup = None,
     prune: options.Prune = False,
     text_field: options.TextField = None,

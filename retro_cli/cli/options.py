@@ -47,7 +47,8 @@ Cut = Annotated[
 TokenizerOption = Annotated[
     str | None,
     typer.Option(
-        help="A tokenizer.json or a folder with one. (default: the encoder's)",
+        help="A tokenizer.json, a folder with one, or a base model's name. (default: the "
+        "encoder's)",
         rich_help_panel=CHUNKS,
     ),
 ]

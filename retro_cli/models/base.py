@@ -52,7 +52,7 @@ def find_base(
     name), IntegrityError (damaged, or not the published weights), MissingExtra, UsageError (a
     download that nobody allowed, or an architecture that RETRO cannot be put around).
     """
-    if str(name).casefold() == SMOLLM2.casefold():
+    if is_packaged(name):
         folder = cache_folder() / "bases" / _CONVERTED
         return _checked(made_once(folder, partial(_convert, progress=progress or _Told())))
     if str(name).startswith(HUB):
@@ -60,14 +60,19 @@ def find_base(
     return _checked(Path(name).expanduser())
 
 
+def is_packaged(name: str | Path) -> bool:
+    """Whether this is the base model that a Python package carries."""
+    return str(name).casefold() == SMOLLM2.casefold()
+
+
 def goes_by_name(name: str | Path) -> bool:
     """Whether this is a name that means the same on every machine, and not a folder."""
-    return str(name).startswith(HUB) or str(name).casefold() == SMOLLM2.casefold()
+    return str(name).startswith(HUB) or is_packaged(name)
 
 
 def portable_name(name: str | Path) -> str:
     """What to write down of a base: its name, where it has one; else the folder as it was given."""
-    if str(name).casefold() == SMOLLM2.casefold() or Path(name).name == _CONVERTED:
+    if is_packaged(name) or Path(name).name == _CONVERTED:
         return SMOLLM2
     return str(name)
 

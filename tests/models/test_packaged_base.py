@@ -79,3 +79,19 @@ def test_texts_are_cut_as_it_reads_them(smollm2, tmp_path):
     )
     tokenizer, length = reading_of(tmp_path / "added")
     assert (tokenizer.sha256, length) == (TOKENIZER, 32)
+
+
+def test_from_a_database_cut_for_it_to_a_model_that_reads(
+    smollm2, retro, archive, static_encoder, tmp_path
+):
+    cut = ["--tokenizer", SMOLLM2, "--cut", "exact", "--encoder", static_encoder]
+    assert retro("build", archive, "--db", "a.db", *cut).code == 0
+    shape = ["--cca-layers", 24, "--encoder-width", 48, "--encoder-heads", 3]
+    run = ["--steps", 2, "--batch", 1, "--sequence", 192]
+    fitted = retro("fit", "a.db", "--out", "m", *shape, *run)
+    assert fitted.code == 0, fitted.err
+    assert "bit-identical" in fitted.err
+    written = retro("generate", "a.db", "The keeper", "--model", "m", "--max-tokens", 4, "--json")
+    assert written.code == 0, written.err
+    assert len(written.rows[0]["tokens"]) == 4
+    assert written.rows[0]["chunks"][0]["neighbours"]
