@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 from helpers import Result, byte_bpe, wordpiece, write_jsonl
+from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+# How long an example takes says something of the machine, not of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -177,7 +177,7 @@ def adds_up(found):
         st.tuples(st.lists(st.sampled_from(EDITS), max_size=5), st.booleans()), max_size=4
     ),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_next_run_does_what_the_diff_said(wordpiece_path, seed, rounds):
     with tempfile.TemporaryDirectory() as base:
         corpus = Corpus(Path(base), wordpiece_path, seed)

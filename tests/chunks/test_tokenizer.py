@@ -56,7 +56,7 @@ def ids_of(tokenizer: ChunkTokenizer, text: str) -> list[int]:
     return [int(i) for words in tokenizer.windows(text) for i in words.ids]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(text=TEXTS)
 def test_word_cache_gives_the_librarys_ids(wordpiece_path, text):
     reference = Tokenizer.from_file(str(wordpiece_path))
@@ -64,7 +64,7 @@ def test_word_cache_gives_the_librarys_ids(wordpiece_path, text):
     assert ids_of(ChunkTokenizer(wordpiece_path), text) == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=TEXTS, cut=st.sampled_from(["word", "exact"]), size=st.integers(1, 9))
 @pytest.mark.parametrize("kind", ["wordpiece_path", "bpe_path"])
 def test_chunks_join_to_the_document_for_any_tokenizer(request, kind, text, cut, size):
@@ -77,7 +77,7 @@ def test_chunks_join_to_the_document_for_any_tokenizer(request, kind, text, cut,
         assert all(len(c.ids) == size for c in cuts[:-1])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=st.text(st.sampled_from("abz .,'-"), max_size=80), size=st.integers(8, 20))
 def test_a_whole_word_chunk_read_alone_has_the_stored_ids(wordpiece_path, text, size):
     reference = Tokenizer.from_file(str(wordpiece_path))

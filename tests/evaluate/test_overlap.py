@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from retro_cli.evaluate.overlap import longest_common_runs
@@ -25,7 +25,6 @@ def padded(lists, width):
     return np.array([row + [-1] * (width - len(row)) for row in lists], dtype=np.int32)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(rows, rows, rows), min_size=1, max_size=4))
 def test_it_is_what_a_search_over_all_runs_finds(examples):
     chunks = padded([chunk for chunk, _, _ in examples], 9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from retro_cli.evaluate.shuffle import derangement
@@ -11,7 +11,6 @@ from retro_cli.evaluate.shuffle import derangement
 sizes = st.lists(st.integers(1, 9), min_size=2, max_size=8)
 
 
-@settings(deadline=None)
 @given(sizes, st.integers(0, 5))
 def test_no_chunk_gets_one_of_its_own_document(sizes, seed):
     document = np.repeat(np.arange(len(sizes)), sizes)
@@ -19,7 +18,6 @@ def test_no_chunk_gets_one_of_its_own_document(sizes, seed):
     assert (document[found] != document).all()
 
 
-@settings(deadline=None)
 @given(sizes, st.integers(0, 5))
 def test_each_chunk_serves_once_unless_a_document_has_more_than_half(sizes, seed):
     document = np.repeat(np.arange(len(sizes)), sizes)

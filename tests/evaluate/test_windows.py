@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from retro_cli.errors import UsageError
@@ -22,7 +22,6 @@ shapes = st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 6)).filt
 )
 
 
-@settings(deadline=None)
 @given(lengths, shapes)
 def test_every_token_but_a_documents_first_is_scored_once(lengths, shape):
     m, window, stride = shape[0], shape[0] * shape[1], shape[0] * shape[2]
@@ -36,7 +35,6 @@ def test_every_token_but_a_documents_first_is_scored_once(lengths, shape):
     assert m >= 1
 
 
-@settings(deadline=None)
 @given(lengths, shapes)
 def test_a_window_stays_in_its_document_and_begins_where_a_chunk_does(lengths, shape):
     m, window, stride = shape[0], shape[0] * shape[1], shape[0] * shape[2]
@@ -48,7 +46,6 @@ def test_a_window_stays_in_its_document_and_begins_where_a_chunk_does(lengths, s
         assert one.inputs <= window
 
 
-@settings(deadline=None)
 @given(lengths, shapes)
 def test_later_windows_are_scored_with_a_whole_overlap_before_them(lengths, shape):
     window, stride = shape[0] * shape[1], shape[0] * shape[2]
@@ -62,7 +59,6 @@ def test_a_stride_of_a_whole_window_is_the_plain_evaluation():
     assert [(one.start, one.inputs, one.skip) for one in found] == [(0, 4, 0), (4, 4, 0), (8, 1, 0)]
 
 
-@settings(deadline=None)
 @given(lengths, shapes, st.integers(1, 4))
 def test_batches_hold_every_window_once(lengths, shape, size):
     windows = plan_windows(lengths, shape[0] * shape[1], shape[0] * shape[2])

@@ -151,7 +151,7 @@ def test_a_rule_takes_the_rows_of_the_plain_account_dead_ones_too(world, number)
     assert (rule_rows(world.corpus, rule) == expected).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, len(PLAIN) - 1)), max_size=12))
 def test_what_is_kept_out_is_the_union_of_the_rules_in_force_however_they_came(world, steps):
     ledger, expected = Ledger(), {}
@@ -357,7 +357,7 @@ def test_shingles_are_the_runs_of_five_tokens_within_a_chunk(chunks):
     assert hashes.tolist() == [by_run[run] for run, _ in expected]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sets(st.integers(0, 10_000), min_size=1, max_size=4))
 def test_copies_are_those_of_the_plain_account(world, picked):
     picked = {number % len(world.rows) for number in picked}

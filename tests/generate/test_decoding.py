@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from generate_helpers import Fixed, reader, speaking, table
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
@@ -25,7 +25,6 @@ def logprobs(seed, words=40):
     top_k=st.none() | st.integers(1, 60),
     top_p=st.none() | st.floats(0.01, 1),
 )
-@settings(deadline=None)
 def test_what_is_drawn_from_is_what_transformers_draws_from(seed, temperature, top_k, top_p):
     given_to = logprobs(seed)
     found = drawn_from(given_to, Decoding(temperature=temperature, top_k=top_k, top_p=top_p))

@@ -26,7 +26,7 @@ def test_ties_come_in_id_order(corpus):
     assert len(set(scores[0].tolist())) == 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32), st.sampled_from([0.0, 0.001, 0.01, 0.5, 1.0]))
 def test_only_live_rows_are_found_and_all_of_them_when_they_are_few(corpus, seed, share):
     live = np.random.default_rng(seed).random(len(corpus.live)) < share

@@ -12,9 +12,7 @@ from retro_cli.index import search
 from retro_cli.index.search import Searcher
 
 REMOVED = (0.001, 0.1, 0.9, 0.999)
-many = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+many = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(params=["survivors scored", "lists probed"])

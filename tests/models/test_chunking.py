@@ -21,7 +21,7 @@ ROWS = st.lists(st.integers(-9, 30), min_size=1, max_size=4)
 
 
 @given(first=ROWS, tokens=st.integers(1, 20), m=st.integers(1, 7), carried=st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_token_reads_the_chunk_and_the_slot_of_its_position(first, tokens, m, carried):
     starts = torch.tensor(first)
     chunks = completed_chunks(starts, tokens, m)
@@ -50,7 +50,7 @@ def test_every_token_reads_the_chunk_and_the_slot_of_its_position(first, tokens,
     first=ROWS, tokens=st.integers(1, 20), m=st.integers(1, 7), kept=st.integers(0, 6),
     offset=st.integers(0, 9),
 )  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_chunk_is_found_once_it_is_complete_with_its_own_tokens(first, tokens, m, kept, offset):
     starts = torch.tensor(first)
     chunks = completed_chunks(starts, tokens, m)

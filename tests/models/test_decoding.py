@@ -54,7 +54,7 @@ def test_one_token_at_a_time_with_the_papers_chunks():
 
 
 @given(cuts=st.sets(st.integers(1, 17), max_size=8), offset=st.integers(0, 5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_steps_and_any_offset(cuts, offset):
     ids, neighbours = tokens(2, 18), tokens(2, 6, 2, 8, seed=2)
     offsets = torch.tensor([offset, 0])
@@ -65,7 +65,7 @@ def test_any_steps_and_any_offset(cuts, offset):
 
 
 @given(cuts=st.sets(st.integers(1, 17), max_size=8))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_rows_padded_on_the_left_end_their_chunks_at_different_steps(cuts):
     ids, neighbours = tokens(3, 18), tokens(3, 4, 2, 8, seed=2)
     mask = torch.ones_like(ids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers import write_jsonl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from retro_cli import Database
@@ -135,7 +135,6 @@ def test_material_begins_anew_behind_what_a_rule_took(retro, exact):
 
 
 @given(text=st.text(min_size=1, max_size=120), size=st.integers(1, 9))
-@settings(deadline=None)
 def test_pieces_are_the_text_and_their_bytes_follow_one_another(bpe_path_of_session, text, size):
     cutter = ChunkTokenizer(bpe_path_of_session, cut="exact", size=size)
     pieces = cut(text, cutter, size)

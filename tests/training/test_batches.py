@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from model_helpers import BASES, retro, shaken
 from training_helpers import M, Shelf, material, scratch
@@ -21,7 +21,6 @@ def batches(given=MATERIAL, evidence=None, **how):
 
 
 @given(number=st.integers(0, 40), seed=st.integers(0, 3))
-@settings(deadline=None)
 def test_a_batch_is_the_same_whenever_it_is_asked_for(number, seed):
     stream = batches(seed=seed)
     for other in (number + 3, 0):
