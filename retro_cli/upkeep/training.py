@@ -20,6 +20,7 @@ from retro_cli.store.layout import Layout
 from retro_cli.store.named import read_named
 
 _BATCH = 256
+LONGEST_TEXT = 1 << 17  # characters; a longer one is a quotation mark that never closes
 _HINT = "give a CSV file in UTF-8 with the columns text and label (0 harmless, 1 toxic)"
 
 
@@ -62,6 +63,7 @@ def train_from_csv(
 def _read(path: Path) -> tuple[list[str], list[int]]:
     texts: list[str] = []
     labels: list[int] = []
+    csv.field_size_limit(LONGEST_TEXT)  # of the whole process, and others set their own
     rows = csv.DictReader(io.StringIO(read_named(path, _HINT), newline=""))
     try:
         if not {"text", "label"} <= set(rows.fieldnames or ()):

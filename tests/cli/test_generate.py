@@ -334,9 +334,14 @@ def test_ctrl_c_leaves_the_text_and_the_trace_so_far(write, monkeypatch, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_signal_or_a_closed_pipe_ends_a_running_text(db, model):
-    command = [sys.executable, "-m", "retro_cli", "generate", db, PROMPT, "--model", model,
-               "--max-tokens", "100000"]  # fmt: skip
+def test_a_signal_or_a_closed_pipe_ends_a_running_text(db, model, tmp_path):
+    endless = tmp_path / "endless"  # so that no text is over before the signal comes
+    shutil.copytree(model, endless)
+    config = json.loads((endless / "config.json").read_text())
+    config["base_config"]["max_position_embeddings"] = 1 << 20
+    (endless / "config.json").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "retro_cli", "generate", db, PROMPT, "--model", endless,
+               "--max-tokens", "1000000"]  # fmt: skip
     with subprocess.Popen(
         [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as running:

@@ -28,8 +28,7 @@ def test_every_setting_of_chunks_is_a_setting_of_the_database():
             build.build,
             run,
             "chunk",
-            {"cut", "tokenizer", "id_field", "title_field", "source_field", "encoding"}
-            | {"input_format"},
+            {"id_field", "title_field", "source_field", "encoding", "input_format"},
         ),
         (diff.diff, diff, "_inputs", {"encoder"}),
     ],
