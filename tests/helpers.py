@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -91,3 +92,8 @@ def process(*args: object, **options) -> subprocess.CompletedProcess:
         timeout=120,
         **options,
     )
+
+
+def hear_interrupts() -> None:
+    """For ``preexec_fn``: a shell's background jobs, and what they start, are deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 from generate_helpers import speaking
-from helpers import write_jsonl
+from helpers import hear_interrupts, write_jsonl
 
 PROMPT = "the keeper of the light"
 LESS = ("--max-tokens", 24)
@@ -343,8 +343,9 @@ def test_a_signal_or_a_closed_pipe_ends_a_running_text(db, model, tmp_path):
     command = [sys.executable, "-m", "retro_cli", "generate", db, PROMPT, "--model", endless,
                "--max-tokens", "1000000"]  # fmt: skip
     with subprocess.Popen(
-        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as running:
+        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=hear_interrupts,
+    ) as running:  # fmt: skip
         first = running.stdout.read(1)
         running.send_signal(signal.SIGINT)
         rest, said = running.communicate(timeout=120)

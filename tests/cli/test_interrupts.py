@@ -8,17 +8,13 @@ import sys
 import time
 
 import pytest
+from helpers import hear_interrupts
 
 from retro_cli.cli import interrupts
 from retro_cli.cli.command import ending
 
 DELAYS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # seconds
 SAID = ("interrupted; nothing was begun", "interrupted; run the same command again, it resumes")
-
-
-def hear_interrupts() -> None:
-    """A shell that runs the tests in the background has them ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def interrupted_after(delay: float, *args: object) -> tuple[int, str, list[str]]:
