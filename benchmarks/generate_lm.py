@@ -53,10 +53,10 @@ def measure(base: Path, db: Path, tokens: int, rounds: int, threads: int) -> Res
         base, encoder_width=256, encoder_heads=4, cca_layers=spread(depth), zero_gate=False
     )
     tokenizer = ChunkTokenizer(base)
-    reader = RetroReader(model, tokenizer.library)
+    reader = RetroReader(model, tokenizer.raw)
     reader.ends = ()  # both sides write just as much
     shares: list[float] = []
-    recorded = RetroReader(model, tokenizer.library, record=True)
+    recorded = RetroReader(model, tokenizer.raw, record=True)
     recorded.ends = ()
     with Database.open(db) as database:
         longest = model.config.retrieved_length

@@ -66,8 +66,8 @@ class ChunkTokenizer:
             self._words = _WordCache(self._tokenizer, self.dtype, self._general).words
 
     @property
-    def library(self) -> Tokenizer:
-        """The tokenizer of the ``tokenizers`` library, without truncation and padding."""
+    def raw(self) -> Tokenizer:
+        """The Hugging Face tokenizer itself, without truncation and padding."""
         return self._tokenizer
 
     def windows(self, text: str) -> Iterator[Words]:

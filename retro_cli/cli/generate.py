@@ -150,9 +150,7 @@ def generate(
         _quiet_libraries()
         network, tokenizer = load_retro(model, base, device)
         recording = trace is not None or (show and not console.state.json)
-        source = RetroReader(
-            network, tokenizer.library, k=k, stride=retrieval_step, record=recording
-        )
+        source = RetroReader(network, tokenizer.raw, k=k, stride=retrieval_step, record=recording)
         length = network.config.retrieved_length
         retriever = None if database is None else _live(database, tokenizer, length)
         out = _output(words, show)

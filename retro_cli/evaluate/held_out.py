@@ -90,7 +90,7 @@ def lead_bytes(text: str, tokenizer: ChunkTokenizer) -> int:
 
 def copies_in_database(retriever: Retriever, texts: Sequence[Text]) -> list[NearCopy]:
     """The texts that the database holds, or nearly; compared in the database's own tokens."""
-    tokenizer = _database_tokenizer(retriever).library
+    tokenizer = _database_tokenizer(retriever).raw
     encoded = tokenizer.encode_batch_fast([text.text for text in texts], add_special_tokens=False)
     tokens = [np.array(encoding.ids, dtype=np.int64) for encoding in encoded]
     return near_copies(tokens, database_documents(retriever))

@@ -32,7 +32,7 @@ class NeighbourTokens:
         self.length = length
         self.stored = retriever.manifest.tokenizer_sha256 == tokenizer.sha256
         self._width = f"<u{retriever.manifest.token_bytes}"
-        self._tokenizer: Tokenizer = tokenizer.library
+        self._tokenizer: Tokenizer = tokenizer.raw
         self._known: OrderedDict[int, npt.NDArray[np.int32]] = OrderedDict()
 
     def read(self, ids: Ids) -> Tokens:

@@ -228,7 +228,7 @@ def row_tokens(
 
     def read(row: int) -> npt.NDArray[np.unsignedinteger]:
         text = retriever.rows.get([row])[0].text
-        ids = tokenizer.library.encode(text, add_special_tokens=False).ids
+        ids = tokenizer.raw.encode(text, add_special_tokens=False).ids
         return np.array(ids, dtype=tokenizer.dtype)
 
     return lru_cache(_KEPT)(read)

@@ -47,7 +47,7 @@ def fitted_model(base: Path, added: dict[str, Any], name: str = "") -> Any:
 
 def end_token(tokenizer: ChunkTokenizer) -> int | None:
     """The token that ends a text, if the tokenizer has one that is known to."""
-    ids = (tokenizer.library.token_to_id(token) for token in ENDS)
+    ids = (tokenizer.raw.token_to_id(token) for token in ENDS)
     return next((token for token in ids if token is not None), None)
 
 

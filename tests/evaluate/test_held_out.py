@@ -49,7 +49,7 @@ def test_bytes_are_those_of_the_original_texts(db, wanted):
     whole = np.bincount(text.document, text.sizes)
     assert whole.tolist() == [len(one.text.encode()) for one in texts]
     for number, one in enumerate(texts):
-        first = wanted.tokenizer.library.encode(one.text, add_special_tokens=False).offsets[1][0]
+        first = wanted.tokenizer.raw.encode(one.text, add_special_tokens=False).offsets[1][0]
         assert text.leads[number] == len(one.text[:first].encode())
 
 

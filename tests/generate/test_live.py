@@ -33,7 +33,7 @@ def test_each_hit_comes_with_its_chunk_and_continuation_in_the_models_tokens(liv
     (evidence,) = live.search(["the ferry left the harbour in storm"], 4)
     assert evidence.tokens.shape == (4, 24)
     for hit, row in zip(evidence.hits, evidence.tokens, strict=True):
-        ids = tokenizer.library.encode(hit.text + hit.continuation).ids[:24]
+        ids = tokenizer.raw.encode(hit.text + hit.continuation).ids[:24]
         np.testing.assert_array_equal(row[: len(ids)], ids)
         assert (row[len(ids) :] == -1).all()
 

@@ -50,7 +50,7 @@ def cutter(bpe_path):
 
 
 def said(cutter, rows):
-    return [cutter.library.decode([t for t in row.tolist() if t >= 0]) for row in rows]
+    return [cutter.raw.decode([t for t in row.tolist() if t >= 0]) for row in rows]
 
 
 def test_a_neighbour_is_a_chunk_and_its_continuation(exact, cutter):
@@ -139,7 +139,7 @@ def test_pieces_are_the_text_and_their_bytes_follow_one_another(bpe_path_of_sess
     cutter = ChunkTokenizer(bpe_path_of_session, cut="exact", size=size)
     pieces = cut(text, cutter, size)
     if not pieces:
-        assert not cutter.library.encode(text, add_special_tokens=False).ids
+        assert not cutter.raw.encode(text, add_special_tokens=False).ids
         return
     assert "".join(piece.text for piece in pieces) == text
     assert [piece.end for piece in pieces[:-1]] == [piece.start for piece in pieces[1:]]

@@ -109,7 +109,7 @@ def test_rows_are_the_texts_in_the_models_own_tokens(posts, cutter, static_encod
     for number, record in enumerate(HELD):
         rows = np.flatnonzero(table.document == number)
         text = record["text"].encode()
-        ids = cutter.library.encode(record["text"], add_special_tokens=False).ids
+        ids = cutter.raw.encode(record["text"], add_special_tokens=False).ids
         assert table.position[rows].tolist() == list(range(len(rows)))
         assert [t for t in table.tokens[rows].ravel().tolist() if t >= 0] == ids
         assert (table.tokens[rows[:-1]] >= 0).all()

@@ -78,8 +78,8 @@ def test_queries_during_adds_and_undos_get_the_answer_of_one_generation(library,
         Readers(read) as reader,
         at_each_write(monkeypatch, reader.all_answer) as writes,
     ):
-        for number in range(1, 7):
+        for number in range(1, 13):
             library.add(sources=("bad",))
             undo_rule(library.layout, number)
     assert seen == {frozenset(GOOD), frozenset(GOOD | BAD)}
-    assert reader.answered[0] >= writes[0] > 6 * 20
+    assert reader.answered[0] >= writes[0] > 12 * 20
