@@ -91,7 +91,7 @@ def _llama(layers: int, width: int, heads: int, head: int, context: int) -> dict
     }  # fmt: skip
 
 
-_TINY = TrainingSettings(steps=400, batch=8, learning_rate=2e-3, warmup=40)
+_TINY = TrainingSettings(steps=160, batch=8, learning_rate=2e-3, warmup=20)
 _GPU_HOUR = TrainingSettings(
     sequence=2048, batch=8, accumulate=2, steps=4000, learning_rate=5e-4, warmup=200,
     precision="bf16", save_every=200,
