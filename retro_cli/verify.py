@@ -8,12 +8,13 @@ again when the stored tokens are encoded anew.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from retro_cli.chunks.manifest import ChunkManifest, Part, load_manifest
+from retro_cli.chunks.manifest import MANIFEST, ChunkManifest, Part, load_manifest
 from retro_cli.chunks.rows import read_blocks, token_ids
 from retro_cli.embeddings.encoder import load_encoder
 from retro_cli.embeddings.manifest import EmbeddingManifest
@@ -22,9 +23,11 @@ from retro_cli.embeddings.resolve import resolve
 from retro_cli.embeddings.stage import uses_stored_ids
 from retro_cli.errors import RetroError
 from retro_cli.events import SILENT, Progress
+from retro_cli.filters.ledger import FILE as LEDGER
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.filters.score_table import tables
 from retro_cli.index.catalogue import all_generations, current_generation, load_generation
+from retro_cli.index.generation import CURRENT
 from retro_cli.query.table import load_table, table_names
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.layout import Layout
@@ -49,8 +52,35 @@ class Verification:
 
 
 def verify(layout: Layout, progress: Progress = SILENT, sample: int = SAMPLE) -> Verification:
-    """Check everything; problems are collected, not raised."""
+    """Check everything; problems are collected, not raised.
+
+    Takes no lock. Where something seems wrong and a writer has committed meanwhile, it may be what
+    the writer swept, and everything is checked again as it is now.
+    """
     layout.require()
+    while True:
+        before = _committed(layout)
+        try:
+            result = _verified(layout, progress, sample)
+        except (OSError, RetroError):
+            if _committed(layout) == before:
+                raise
+            continue
+        if not result.problems or _committed(layout) == before:
+            return result
+
+
+def _committed(layout: Layout) -> dict[str, bytes]:
+    """What the commits of writers change: manifests, the ledger, generations, their pointer."""
+    found: dict[str, bytes] = {}
+    for name in (MANIFEST, LEDGER, CURRENT, "gen-*.json"):
+        for path in layout.root.rglob(name):
+            with suppress(FileNotFoundError):
+                found[str(path)] = path.read_bytes()
+    return found
+
+
+def _verified(layout: Layout, progress: Progress, sample: int) -> Verification:
     result = Verification()
     chunks = load_manifest(layout.chunks)
     embeddings = load_embeddings(layout.embeddings)

@@ -133,6 +133,7 @@ def prove(layout: Layout, sample: int = 200, seed: int = 0, progress: Progress =
             queries = _queries(retriever, picked, proof)
             _check_search(retriever, queries, kept, proof, progress)
             _measure(retriever, queries, live, seed, proof)
+        if proof.removed:
             _count_copies(layout, retriever, removed, kept, proof)
             proof.older = tuple(
                 name.removeprefix("gen-").removesuffix(".json").lstrip("0")

@@ -102,6 +102,11 @@ def test_a_sample_of_none_still_looks_at_the_structure(library, retro):
     assert retro("filter", "verify", "p.db", "--sample", 0).code == 4
 
 
+def test_a_sample_of_none_still_counts_copies_and_older_generations(library):
+    proof = prove(library, sample=0)
+    assert (proof.copies >= 1, proof.copies_in, proof.older) == (True, ("good",), ("1",))
+
+
 def test_a_proof_without_a_search_says_why(library, retro):
     def search_line(*how):
         (line,) = [
