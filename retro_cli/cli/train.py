@@ -95,6 +95,17 @@ Begin = Annotated[
         rich_help_panel=RUN,
     ),
 ]
+Echoes = Annotated[
+    float | None,
+    typer.Option(
+        "--echoes",
+        min=0.0,
+        max=1.0,
+        help="The share of chunks that find passages of their own document in a neighbour, to "
+        "learn copying from.",
+        rich_help_panel=RUN,
+    ),
+]
 Neighbours = Annotated[
     int | None, typer.Option("-k", help="Neighbours of each chunk.", rich_help_panel=SHAPE)
 ]
@@ -159,6 +170,7 @@ def fit(
     save_every: SaveEvery = None,
     seed: Seed = None,
     begin: Begin = None,
+    echoes: Echoes = None,
     overwrite: Overwrite = False,
     download: options.Download = False,
 ) -> None:
@@ -198,6 +210,7 @@ def train(
     precision: Precision = None,
     save_every: SaveEvery = None,
     seed: Seed = None,
+    echoes: Echoes = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a RETRO model from scratch on a database and its neighbours."""
@@ -215,9 +228,11 @@ def _lesson(preset: Preset, said: dict[str, Any]) -> Lesson:
     from retro_cli.store.layout import Layout
 
     run = ("steps", "batch", "accumulate", "sequence", "learning_rate", "warmup", "precision",
-           "save_every", "seed")  # fmt: skip
+           "save_every", "seed", "begin", "echoes")  # fmt: skip
     shape = ("encoder_width", "encoder_heads", "encoder_layers")
-    settings = preset.training.changed(neighbours=said["k"], **{name: said[name] for name in run})
+    settings = preset.training.changed(
+        neighbours=said["k"], **{name: said.get(name) for name in run}
+    )
     added = {**preset.added, **{n: said[n] for n in shape if said[n] is not None}}
     if said["cca_layers"] is not None:
         added["cca_layers"] = options.whole_numbers("--cca-layers", said["cca_layers"])

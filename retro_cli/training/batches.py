@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from retro_cli.reading.evidence import NeighbourTokens
 from retro_cli.reading.material import Material
+from retro_cli.training.echoes import with_echoes
 from retro_cli.training.packing import FILLING, continues, pack
 
 Ids = npt.NDArray[np.int64]
 IGNORED = -100  # a label that the loss leaves out
 NONE = -1
+ECHOES = 1  # sets the echoes' random numbers apart from those of packing
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,13 @@ class Batches:
 
     def __init__(
         self, material: Material, evidence: NeighbourTokens | None, *, length: int, size: int,
-        seed: int, pad: int,
+        seed: int, pad: int, echoes: float = 0.0,
     ) -> None:  # fmt: skip
-        """length: rows in a sequence. size: sequences in a batch. pad: what fills input_ids."""
-        self.material, self.evidence = material, evidence
+        """length: rows in a sequence. size: sequences in a batch. pad: what fills input_ids.
+
+        echoes: the share of chunks that find passages of their own document, see ``echoes.py``.
+        """
+        self.material, self.evidence, self.echoes = material, evidence, echoes
         self.length, self.size, self.seed, self.pad = length, size, seed, pad
         sequences = max(1, -(-material.rows // length))
         self.per_pass = max(1, sequences // size)
@@ -61,7 +66,16 @@ class Batches:
             random = np.random.default_rng([self.seed, lap])
             self._packed = (lap, pack(self.material.start, self.length, random))
         rows = self._packed[1][place * self.size : (place + 1) * self.size]
-        return batch_of(rows, self.material, self.evidence, self.pad)
+        batch = batch_of(rows, self.material, self.evidence, self.pad)
+        if not self.echoes or self.evidence is None:
+            return batch
+        random = np.random.default_rng([self.seed, number, ECHOES])
+        return replace(
+            batch,
+            neighbour_ids=with_echoes(
+                batch.neighbour_ids, rows, self.material, self.echoes, random
+            ),
+        )
 
     def since(self, number: int) -> Iterator[Batch]:
         while True:

@@ -85,6 +85,7 @@ def train(run: Run, *, overwrite: bool = False, progress: Progress = SILENT) -> 
     batches = Batches(
         run.material, run.evidence, length=run.settings.sequence // size,
         size=run.settings.batch, seed=run.settings.seed, pad=0 if end is None else end,
+        echoes=run.settings.echoes,
     )  # fmt: skip
     trainer = Trainer(
         model, batches, run.settings, checkpoints, run.out / METRICS, accelerator, progress

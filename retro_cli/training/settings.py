@@ -23,6 +23,7 @@ class TrainingSettings:
     the matrix work in bfloat16 (weights, gradients and the optimiser stay in float32). save_every:
     steps between checkpoints. seed: of the weights and of the order of the documents. begin: how
     the added weights of a fitted model begin, "induction" (see ``induction.py``) or "random".
+    echoes: the share of chunks that find passages of their own document (see ``echoes.py``).
     Raises UsageError for numbers that mean nothing.
     """
 
@@ -41,6 +42,7 @@ class TrainingSettings:
     save_every: int = 50
     seed: int = 0
     begin: str = "induction"
+    echoes: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
@@ -54,6 +56,8 @@ class TrainingSettings:
             raise UsageError(f"precision {self.precision!r}", f"one of {', '.join(PRECISIONS)}")
         if self.begin not in BEGINNINGS:
             raise UsageError(f"--begin {self.begin!r}", f"one of {', '.join(BEGINNINGS)}")
+        if not 0 <= self.echoes <= 1:
+            raise UsageError(f"a share of {self.echoes} echoes", "between 0 and 1")
 
     def changed(self, **values: Any) -> TrainingSettings:
         """A copy with every value that is not None put in."""

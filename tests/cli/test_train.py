@@ -72,6 +72,23 @@ def test_fit_makes_a_model_that_opens_and_proves_its_base_untouched(
     assert str(tmp_path) not in json.dumps(record)
 
 
+@pytest.mark.parametrize(
+    "option, name, value",
+    [
+        ("--begin", "begin", "random"), ("--echoes", "echoes", 0.25), ("--seed", "seed", 3),
+        ("--warmup", "warmup", 2), ("--learning-rate", "learning_rate", 0.002),
+        ("--accumulate", "accumulate", 2), ("-k", "neighbours", 1),
+    ],
+)  # fmt: skip
+def test_what_is_asked_of_a_run_is_what_it_records(
+    retro, exact_db, base_folder, tmp_path, option, name, value
+):
+    asked = ["fit", exact_db, "--base", base_folder, "--out", "m", *SHAPE, *SHORT]
+    assert retro(*asked, option, value).code == 0
+    record = json.loads((tmp_path / "m" / "training.json").read_text())
+    assert record["settings"][name] == value
+
+
 def test_a_finished_run_is_not_done_again_and_another_needs_overwrite(
     retro, exact_db, base_folder, tmp_path
 ):
