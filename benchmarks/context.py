@@ -68,11 +68,13 @@ def main(name: str, measure: Callable[[Context], Result]) -> None:
 
 def prose(context: Context) -> list[dict[str, str]]:
     """The records of books and peps."""
-    return [
-        json.loads(line)
-        for name in ("books", "peps")
-        for line in gzip.open(context.data / name / "docs.jsonl.gz", "rt", encoding="utf-8")
-    ]
+    return [record for name in ("books", "peps") for record in records(context.data, name)]
+
+
+def records(data: Path, name: str) -> list[dict[str, str]]:
+    """The documents of one public set."""
+    with gzip.open(data / name / "docs.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
 
 
 def prose_file(context: Context, megabytes: float | None = None) -> Path:

@@ -195,7 +195,7 @@ def _generation_rows(db: Path) -> int:
 
 def _recall(side: Retriever, queries: Floats, truth: Ids) -> tuple[float, float, float]:
     """Mean share of the true neighbours that were found, with its 95 % interval."""
-    found = side.nearest(queries, K)
+    found, _ = side.nearest(queries, K)
     wanted = truth >= 0
     hits = ((truth[:, :, None] == found[:, None, :]).any(axis=2) & wanted).sum(axis=1)
     return interval(hits / wanted.sum(axis=1))
@@ -203,7 +203,7 @@ def _recall(side: Retriever, queries: Floats, truth: Ids) -> tuple[float, float,
 
 def _filled(side: Retriever, queries: Floats, k: int, survivors: int) -> float:
     """The lowest share of ``k`` results (or of all survivors) that any query got."""
-    found = side.nearest(queries, k)
+    found, _ = side.nearest(queries, k)
     return float((found >= 0).sum(axis=1).min() / min(k, survivors))
 
 

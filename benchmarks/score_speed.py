@@ -16,10 +16,11 @@ from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.manifest import require_manifest
 from retro_cli.embeddings.external import exported_ids
 from retro_cli.embeddings.manifest import require_manifest as require_embeddings
+from retro_cli.filters.score_table import ScoreTable
 from retro_cli.filters.scorers.contract import Scorer
 from retro_cli.filters.scorers.default import CombinedScorer, VectorScorer, shipped
 from retro_cli.filters.scorers.probe import About, Probe, ProbeScorer, load_probe
-from retro_cli.filters.scores import ScoreTable, score
+from retro_cli.filters.scores import score
 from retro_cli.store.layout import Layout
 
 SCORED_MEGABYTES = 43.0  # about 200,000 chunks
@@ -72,7 +73,9 @@ def _rate(layout: Layout, make: Callable[[], Scorer], _: int) -> float:
     begun = time.perf_counter()
     chunks = require_manifest(layout.chunks)
     aliases = Aliases.load(layout.chunks, chunks.aliases)
-    report = score(layout, chunks, aliases, make(), table)
+    parts = require_embeddings(layout.embeddings).parts
+    files = {name: part.file.name for name, part in parts.items()}
+    report = score(layout, [(chunks, aliases)], files, make(), table)
     rate = report.rows_scored / (time.perf_counter() - begun)
     assert report.rows_scored == chunks.next_id
     return rate

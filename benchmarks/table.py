@@ -14,7 +14,6 @@ from typing import Any
 from results import FOLDER
 
 README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 ORDER = (
     "cold", "rows", "chunk", "embed", "memory", "many", "index", "update", "filtering", "quality",
     "rerun", "scorers", "generate_lm",
@@ -37,7 +36,7 @@ def render(results: list[dict[str, Any]]) -> str:
             cells = [line["what"], line["target"], line["measured"], met]
             link = f"[{name}.py](benchmarks/{name}.py)"
             rows.append("| " + " | ".join([*(_cell(cell) for cell in cells), link]) + " |")
-    machines = dict.fromkeys(_describe(result["machine"]) for result in results)
+    machines = dict.fromkeys(describe(result["machine"]) for result in results)
     return "\n".join([*rows, "", *(f"Measured on {text}." for text in machines)])
 
 
@@ -45,7 +44,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _describe(machine: dict[str, Any]) -> str:
+def describe(machine: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
     return (
         f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gb']:.0f} GB, "
@@ -53,15 +52,16 @@ def _describe(machine: dict[str, Any]) -> str:
     )
 
 
-def insert(readme: str, table: str) -> str:
-    """The README with ``table`` between the markers. Raises ValueError without markers."""
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1:
-        raise ValueError(f"the README needs {BEGIN} and {END}, once each")
-    before, _, rest = readme.partition(BEGIN)
-    _, marker, after = rest.partition(END)
+def insert(page: str, table: str, name: str = "benchmarks") -> str:
+    """The page with ``table`` between the markers of a name. Raises ValueError without them."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise ValueError(f"the page needs {begin} and {end}, once each")
+    before, _, rest = page.partition(begin)
+    _, marker, after = rest.partition(end)
     if not marker:
-        raise ValueError(f"{END} comes before {BEGIN}")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+        raise ValueError(f"{end} comes before {begin}")
+    return f"{before}{begin}\n{table}\n{end}{after}"
 
 
 def main() -> int:

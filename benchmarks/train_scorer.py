@@ -54,7 +54,8 @@ def embed(texts: Sequence[str], work: Path) -> Floats:
         say(f"embedding {len(texts):,} texts")
         encoder = load_encoder(resolve(DEFAULT_ENCODER), precision="fp32", device="cpu")
         np.save(path, encoder.encode_documents(texts).astype(np.float16))
-    return np.load(path).astype(np.float64)
+    vectors: Floats = np.load(path).astype(np.float64)
+    return vectors
 
 
 def embed_rows(rows: Rows, work: Path, change: Callable[[str], str]) -> Floats:
@@ -154,7 +155,8 @@ def train(data: Path, work: Path, out: Path) -> None:
 
     def by_text(inside: Any, outside: Any) -> Floats:
         model = fit(matrix[inside], rows.labels[inside], text_weights[inside], STRENGTH["text"])
-        return model.decision_function(matrix[outside])
+        decided: Floats = model.decision_function(matrix[outside])
+        return decided
 
     def probe(inside: Any) -> LogisticRegression:
         both = np.concatenate([plain[inside], clean[inside]])

@@ -79,7 +79,7 @@ def _labelled(path: Path) -> tuple[list[str], list[int]]:
 
 def _prose(folder: Path) -> list[str]:
     """Pieces from all over the folder's documents."""
-    pieces = []
+    pieces: list[str] = []
     with gzip.open(folder / "docs.jsonl.gz", "rt", encoding="utf-8") as file:
         for line in file:
             said, at = json.loads(line)["text"].split(), 0

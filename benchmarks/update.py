@@ -196,7 +196,7 @@ def _against_fresh(
 
 def _recall(side: Retriever, queries: Floats) -> float:
     truth, _ = exact_search(side.vectors, queries, K, side.live())
-    found = side.nearest(queries, K)
+    found, _ = side.nearest(queries, K)
     return float((found[:, :, None] == truth[:, None, :]).any(axis=1).mean())
 
 

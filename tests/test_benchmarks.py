@@ -129,7 +129,9 @@ class TestTable:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         readme = tmp_path / "README.md"
-        readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+        readme.write_text(
+            "before\n<!-- benchmarks:begin -->\nold\n<!-- benchmarks:end -->\nafter\n"
+        )
         self.result(2.5).save(tmp_path / "results", quick=False)
         assert self.run(monkeypatch, tmp_path, "--check") == 1
         assert "old" in readme.read_text()
