@@ -11,10 +11,10 @@ token occurs, and the token after it. All of RETRO's parts for that are there, s
   the distance one);
 * a CCA key reads that rotated token, its query the present token, by a linear map found by
   least squares from the base's own hidden states;
-* a CCA value reads the token itself.
+* a CCA value reads the token itself, and the output projection adds a little of its embedding.
 
-The output projection stays as it was (zero for a fitted model), so that nothing is read until
-training opens it. The shape and the equations of the model are untouched.
+How little decides what is lost before training has learned when to trust it. The shape and the
+equations of the model are untouched; weights as fine as these want a small learning rate.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ import torch
 from retro_cli.models.families import attention_parts
 
 Tensor = Any
-SHARPNESS = 14.0  # of the logit of a token that matches, if the least squares were exact
+SHARPNESS = 40.0  # of the logit of a token that matches, if the least squares were exact
+GATE = 0.5  # of a unit embedding, where all of the attention is on one token
 PREVIOUS = 12.0  # the bias that makes attention look one token back
 RIDGE = 1e-2
 SAMPLE_ROWS, SAMPLE_LENGTH = 64, 4  # stretches of the material, and chunks in each
@@ -58,6 +59,7 @@ def begin_as_induction(model: Any, sample: Tensor) -> None:
     added.encoder.embedding_map.weight.copy_(directions)
     rotation = _orthogonal(config.encoder_width, config.encoder_width, generator).to(device)
     _look_back(added.encoder.layers[0].attention, rotation)
+    back = torch.linalg.pinv(directions)
     states = _after_attention(model.backbone, config.cca_layers, sample.to(device))
     wanted = (embedded[sample.to(device)] @ directions.T).flatten(end_dim=1)
     for state, cca in zip(states, added.cca, strict=True):
@@ -70,6 +72,7 @@ def begin_as_induction(model: Any, sample: Tensor) -> None:
         cca.attention.query.weight.copy_(scale * view @ found.T)
         cca.attention.key.weight.copy_(scale * view @ rotation.T)
         cca.attention.value.weight.copy_(view)
+        cca.attention.output.weight.copy_(GATE * back @ torch.linalg.pinv(view))
 
 
 def _after_attention(base: Any, layers: list[int], sample: Tensor) -> list[Tensor]:

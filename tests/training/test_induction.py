@@ -1,4 +1,4 @@
-"""Where fitting begins: reading nothing yet, and looking for the present token."""
+"""Where fitting begins: looking for the present token, and adding what follows it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,26 @@ def begun(kind="llama", **settings):
 
 
 @pytest.mark.parametrize("kind", list(BASES))
-def test_nothing_is_read_before_the_first_step_and_the_base_is_untouched(kind):
+def test_without_neighbours_the_model_is_its_base_to_the_bit(kind):
     model = begun(kind)
-    ids, neighbours = tokens(2, 14), tokens(2, 3, 2, 2 * M, seed=1)
-    torch.testing.assert_close(logits(model, ids, neighbours), logits(model, ids))
+    ids = tokens(2, 14)
+    assert torch.equal(logits(model, ids), logits(model.backbone, ids))
     assert weights_hash(model.backbone) == model.config.base_hash
+
+
+def test_what_follows_the_present_token_in_a_neighbour_is_made_likelier_from_the_start():
+    model = RetroForCausalLM.from_base(
+        base(), chunk_length=8, cca_layers=[1, 3], encoder_width=16, encoder_heads=4
+    )
+    begin_as_induction(model, tokens(64, 16, seed=5))
+    ids = tokens(24, 16, seed=6)
+    own = ids[:, None, None]  # the first chunk with its continuation
+
+    def nats(neighbours):
+        scores = logits(model, ids, neighbours)[:, 8:-1].log_softmax(dim=-1)
+        return -scores.gather(-1, ids[:, 9:, None]).mean()
+
+    assert nats(own) < nats(None) < nats(own.roll(1, dims=0))
 
 
 def test_the_present_token_is_looked_for_in_the_neighbours():
