@@ -16,7 +16,7 @@ from retro_cli.events import SILENT, Progress
 from retro_cli.models.base import DEFAULT_BASE, find_base, goes_by_name, portable_name
 from retro_cli.query.neighbours import NeighbourTable
 from retro_cli.query.retrieve import Retriever
-from retro_cli.query.table import NeighbourSettings
+from retro_cli.query.table import NeighbourSettings, load_table, table_names
 from retro_cli.reading.evidence import NeighbourTokens
 from retro_cli.reading.material import (
     Material,
@@ -140,8 +140,22 @@ def _look_up(lesson: Lesson, tokenizer: ChunkTokenizer, progress: Progress) -> s
         stored = retriever.manifest.tokenizer_sha256
         retriever.close()
         require_same_cut(load_settings(lesson.layout), stored, tokenizer.sha256, _length(lesson))
+    _refuse_to_replace(lesson.layout, name, wanted)
     once(lambda: _write_table(lesson, name, wanted, texts, progress))
     return name
+
+
+def _refuse_to_replace(layout: Layout, name: str, wanted: NeighbourSettings) -> None:
+    """A table that somebody made otherwise is not made anew. Raises UsageError."""
+    if name not in table_names(layout):
+        return
+    there = load_table(layout, name).settings
+    if there != wanted:
+        raise UsageError(
+            f"the neighbour table {name} was made with -k {there.k} --max-copy {there.copies:g}, "
+            f"not with -k {wanted.k} --max-copy {wanted.copies:g}",
+            "ask for the same, or name another with --table",
+        )
 
 
 def _write_table(

@@ -14,6 +14,7 @@ FITTED = "fitted"
 ALL_WEIGHTS = "all"
 ADDED_WEIGHTS = "added"
 SHARED = "shared"
+LATE = "late"
 OWN = "own"
 
 
@@ -22,13 +23,20 @@ def every_third_from_sixth(layers: int) -> list[int]:
     return list(range(6, layers + 1, 3)) or [layers]
 
 
+def late(layers: int) -> list[int]:
+    """Four CCA layers in the last third, closer towards the end: cheap to fit around a frozen
+    base, since no gradient goes below the first of them."""
+    return sorted({max(1, round(layers * share)) for share in (2 / 3, 4 / 5, 13 / 15, 14 / 15)})
+
+
 class RetroConfig(PretrainedConfig):  # type: ignore[misc]
     """Everything a RETRO model's shape depends on. Layers are counted from 1, as in the paper.
 
     base_config: the causal language model's own configuration, or its dictionary.
     chunk_length: m, tokens in a chunk (64). neighbours: k in training; any k works afterwards.
     retrieved_length: r, the longest neighbour with its continuation, in tokens (2m).
-    cca_layers: the layers with cross-attention; every third from the sixth (section 4.1).
+    cca_layers: the layers with cross-attention; every third from the sixth (section 4.1), or
+    "late", see there.
     cca_heads: heads of the cross-attention; the base's. Each is width / heads wide.
     encoder_width, encoder_layers, encoder_heads, encoder_cross_layers: the neighbour encoder
     (896, 2, 14, [1] suit the paper); a head is encoder_width / encoder_heads wide.
@@ -52,7 +60,7 @@ class RetroConfig(PretrainedConfig):  # type: ignore[misc]
         chunk_length: int = 64,
         neighbours: int = 2,
         retrieved_length: int | None = None,
-        cca_layers: Sequence[int] | None = None,
+        cca_layers: Sequence[int] | str | None = None,
         cca_heads: int | None = None,
         encoder_width: int = 896,
         encoder_layers: int = 2,
@@ -73,7 +81,12 @@ class RetroConfig(PretrainedConfig):  # type: ignore[misc]
         self.chunk_length = chunk_length
         self.neighbours = neighbours
         self.retrieved_length = 2 * chunk_length if retrieved_length is None else retrieved_length
-        self.cca_layers = list(every_third_from_sixth(layers) if cca_layers is None else cca_layers)
+        if cca_layers is None:
+            cca_layers = every_third_from_sixth(layers)
+        if isinstance(cca_layers, str):
+            _one_of("cca_layers", cca_layers, (LATE,))
+            cca_layers = late(layers)
+        self.cca_layers = list(cca_layers)
         self.cca_heads = cca_heads or base.num_attention_heads
         self.encoder_width = encoder_width
         self.encoder_layers = encoder_layers

@@ -13,6 +13,7 @@ Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Bits = npt.NDArray[np.bool_]
 NONE = -1
+_CANDIDATES = 1 << 24  # ids and scores of all queries that are held at once, some 400 MB
 
 
 def surviving(
@@ -34,12 +35,13 @@ def surviving(
     fetch, most = 2 * k + 8, max(1, retriever.generation.rows)
     while len(waiting):
         fetch = min(fetch, most)
-        found, values = retriever.nearest(queries[waiting], fetch, allowed)
-        found = keep(waiting, found)
-        order = np.argsort(found == NONE, axis=1, kind="stable")[:, :k]
-        width = order.shape[1]
-        neighbours[waiting, :width] = np.take_along_axis(found, order, axis=1)
-        scores[waiting, :width] = np.take_along_axis(values, order, axis=1)
+        for some in np.array_split(waiting, -(-len(waiting) * fetch // _CANDIDATES)):
+            found, values = retriever.nearest(queries[some], fetch, allowed)
+            found = keep(some, found)
+            order = np.argsort(found == NONE, axis=1, kind="stable")[:, :k]
+            width = order.shape[1]
+            neighbours[some, :width] = np.take_along_axis(found, order, axis=1)
+            scores[some, :width] = np.take_along_axis(values, order, axis=1)
         if fetch >= most:
             break
         waiting = waiting[(neighbours[waiting] == NONE).any(axis=1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def once(work: Callable[[], None]) -> None:
         from accelerate.utils import parse_flag_from_env
     except ImportError as error:
         raise MissingExtra("training", "lm") from error
-    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+    # The others wait for as long as the first works, which may be hours for a large table.
+    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"), timeout=timedelta(days=7))
     if state.is_main_process:
         work()
     state.wait_for_everyone()

@@ -77,9 +77,11 @@ def train(run: Run, *, overwrite: bool = False, progress: Progress = SILENT) -> 
             "name another folder with --out, or --overwrite it",
         )
     run.out.mkdir(parents=True, exist_ok=True)
-    if run.base is not None and run.settings.begin == "induction" and not model.added.embeddings:
-        begin_as_induction(model, sample_of(run.material.tokens))
     accelerator = make_accelerator(run.settings.precision)
+    begins = run.base is not None and run.settings.begin == "induction"
+    if begins and not model.added.embeddings and checkpoints.last() is None:
+        model.to(accelerator.device)
+        begin_as_induction(model, sample_of(run.material.tokens))
     size = run.material.tokens.shape[1]
     end = end_token(run.tokenizer)
     batches = Batches(
@@ -108,6 +110,17 @@ def _check_fit(run: Run, model: Any) -> None:
         raise UsageError(
             f"sequences of {sequence} tokens do not hold whole chunks of {size}",
             f"choose a multiple of {size} with --sequence, at least {2 * size}",
+        )
+    known = getattr(model.config.base_config, "max_position_embeddings", None)
+    if known is not None and sequence > known:
+        raise UsageError(
+            f"sequences of {sequence:,} tokens are longer than the model's {known:,} positions",
+            "choose fewer with --sequence",
+        )
+    if not (run.material.tokens[:, -1] >= 0).any():
+        raise UsageError(
+            f"no document has a whole chunk of {size} tokens, so none would read a neighbour",
+            "train on longer texts",
         )
     if run.tokenizer.vocabulary > model.config.vocab_size:
         raise UsageError(

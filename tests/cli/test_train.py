@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_fit_makes_a_model_that_opens_and_proves_its_base_untouched(
 
 
 @pytest.mark.parametrize(
-    "option, name, value",
+    ("option", "name", "value"),
     [
         ("--begin", "begin", "random"), ("--echoes", "echoes", 0.25), ("--seed", "seed", 3),
         ("--warmup", "warmup", 2), ("--learning-rate", "learning_rate", 0.002),
@@ -87,6 +88,111 @@ def test_what_is_asked_of_a_run_is_what_it_records(
     assert retro(*asked, option, value).code == 0
     record = json.loads((tmp_path / "m" / "training.json").read_text())
     assert record["settings"][name] == value
+
+
+def test_a_table_that_was_made_otherwise_is_not_made_anew(retro, exact_db, base_folder, tmp_path):
+    assert retro("neighbours", exact_db, "--max-copy", 0.5).code == 0
+    manifest = exact_db / "neighbours" / "default" / "manifest.json"
+    before = manifest.read_bytes()
+    asked = ["fit", exact_db, "--base", base_folder, "--out", "m", *SHAPE, *SHORT]
+    refused = retro(*asked)
+    assert refused.code == 2
+    assert "--max-copy 0.5" in refused.err
+    assert manifest.read_bytes() == before
+    assert retro(*asked, "--max-copy", 0.5).code == 0
+    assert manifest.read_bytes() == before
+    assert retro(*asked, "--table", "all", "--out", "n").code == 0
+    assert manifest.read_bytes() == before
+
+
+def test_more_neighbours_than_the_database_has_chunks_leave_gaps(
+    retro, static_encoder, bpe_path, base_folder, tmp_path
+):
+    write_jsonl(tmp_path / "two.jsonl", documents(3, 2))
+    cut = ["--encoder", static_encoder, "--tokenizer", bpe_path, "--cut", "exact"]
+    assert retro("build", "two.jsonl", "--db", "two.db", *cut).code == 0
+    told = retro(
+        "fit", "two.db", "--base", base_folder, "--out", "m", *SHAPE, *SHORT, "-k", 50
+    )  # fmt: skip
+    assert told.code == 0, told.err
+    assert RetroForCausalLM.from_pretrained(tmp_path / "m").config.neighbours == 50
+
+
+def test_texts_without_one_whole_chunk_are_refused(
+    retro, static_encoder, bpe_path, base_folder, tmp_path
+):
+    short = [{"id": f"s{n}", "text": f"the ferry {n} left"} for n in range(6)]
+    write_jsonl(tmp_path / "short.jsonl", short)
+    cut = ["--encoder", static_encoder, "--tokenizer", bpe_path, "--cut", "exact"]
+    assert retro("build", "short.jsonl", "--db", "short.db", *cut).code == 0
+    refused = retro("fit", "short.db", "--base", base_folder, "--out", "m", *SHAPE, *SHORT)
+    assert refused.code == 2
+    assert "longer texts" in refused.err
+
+
+def test_a_run_that_was_killed_ends_as_one_that_was_not(
+    retro, exact_db, base_folder, tmp_path, monkeypatch
+):
+    from retro_cli.training.checkpoint import Checkpoints
+
+    asked = ["fit", exact_db, "--base", base_folder, *SHAPE, *SHORT]
+    assert retro(*asked, "--out", "whole").code == 0
+    save = Checkpoints.save
+
+    def save_and_die(self, step, *rest):
+        save(self, step, *rest)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "save", save_and_die)
+        assert retro(*asked, "--out", "cut").code == 130
+    assert not (tmp_path / "cut" / "config.json").exists()
+    resumed = retro(*asked, "--out", "cut")
+    assert resumed.code == 0, resumed.err
+    assert "resuming after step 2" in resumed.err
+    same = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert same[0] == same[1]
+
+
+def test_a_loss_that_is_no_number_ends_the_command_and_names_the_last_checkpoint(
+    retro, exact_db, base_folder, tmp_path, monkeypatch
+):
+    from retro_cli.training import loop
+
+    real, steps = loop.summed_loss, []
+
+    def breaks(model, batch, device):
+        steps.append(1)
+        return real(model, batch, device) * (float("nan") if len(steps) > 2 else 1.0)
+
+    monkeypatch.setattr(loop, "summed_loss", breaks)
+    told = retro("fit", exact_db, "--base", base_folder, "--out", "m", *SHAPE, *SHORT)
+    assert told.code == 1
+    assert "no number at step 3" in told.err
+    assert "step-0000002" in told.err
+    assert "Traceback" not in told.err
+    assert not (tmp_path / "m" / "config.json").exists()
+
+
+def test_progress_says_the_loss_the_speed_and_the_time_left(
+    retro, exact_db, base_folder, monkeypatch
+):
+    monkeypatch.setattr("retro_cli.cli.console.PLAIN_INTERVAL", 0.0)
+    told = retro("fit", exact_db, "--base", base_folder, "--out", "m", "-v", *SHAPE, *SHORT)
+    assert told.code == 0
+    lines = [line for line in told.err.splitlines() if line.startswith("training: ")]
+    assert any("loss" in line and "tokens/s" in line and "left" in line for line in lines), told.err
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_base_that_is_half_written_is_refused(retro, exact_db, base_folder, tmp_path, name):
+    broken = Path(shutil.copytree(base_folder, tmp_path / "broken"))
+    data = (broken / name).read_bytes()
+    (broken / name).write_bytes(data[: len(data) // 2])
+    told = retro("fit", exact_db, "--base", broken, "--out", "m", *SHAPE, *SHORT)
+    assert told.code in (2, 4)
+    assert "Traceback" not in told.err
+    assert not (tmp_path / "m" / "config.json").exists()
 
 
 def test_a_finished_run_is_not_done_again_and_another_needs_overwrite(
@@ -138,6 +244,7 @@ def test_a_database_cut_for_another_model_trains_one_on_texts_only(
         (["--cca-layers", "two"], "6,9,12"),
         (["--cca-layers", "9"], "layers from 1 to 3"),
         (["--sequence", 100], "multiple of 64"),
+        (["--sequence", 576], "512 positions"),
         (["--steps", 0], "at least 1"),
         (["--base", "nowhere"], "no language model"),
         (["--precision", "fp8"], "bf16"),

@@ -16,6 +16,7 @@ from retro_cli.models.retro import RetroForCausalLM
 
 LENGTHS = [(2, 7), (4, 14), (64, 150)]
 KINDS = list(BASES)
+CASES = [*[(kind, 4, 14) for kind in KINDS], ("llama", 2, 7), ("llama", 64, 150)]
 
 
 def row_data(m, n, k=2, batch=2):
@@ -48,11 +49,14 @@ def test_no_token_changes_what_stands_before_it(m, n):
         assert torch.equal(after[1], before[1])
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2", "gpt_neox"])
-def test_no_gradient_flows_from_a_logit_to_later_tokens(kind):
-    model = retro(4, kind)
-    ids, neighbours = row_data(4, 14)
-    for t in (2, 3, 4, 6, 7, 8, 13):
+@pytest.mark.parametrize(
+    ("kind", "m", "n"),
+    [("llama", 4, 14), ("gpt2", 4, 14), ("gpt_neox", 4, 14), ("llama", 2, 7), ("llama", 64, 150)],
+)
+def test_no_gradient_flows_from_a_logit_to_later_tokens(kind, m, n):
+    model = retro(m, kind)
+    ids, neighbours = row_data(m, n)
+    for t in sorted({p for p in (m - 2, m - 1, m, 2 * m - 2, 2 * m - 1, 2 * m, n - 1) if p > 0}):
         embedded = model.get_input_embeddings()(ids).detach().requires_grad_()
         output = model(inputs_embeds=embedded, neighbour_ids=neighbours)
         output.logits[0, t].square().sum().backward()
@@ -124,32 +128,32 @@ def test_missing_neighbours_and_padding_change_nothing(m):
         torch.testing.assert_close(got, expected, atol=2e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_retrieval_off_and_no_neighbour_at_all_are_the_base_bit_for_bit(kind):
-    ids, neighbours = row_data(4, 14)
+@pytest.mark.parametrize(("kind", "m", "n"), CASES)
+def test_retrieval_off_and_no_neighbour_at_all_are_the_base_bit_for_bit(kind, m, n):
+    ids, neighbours = row_data(m, n)
     with torch.no_grad():
         expected = base(kind)(ids).logits
-    model = retro(4, kind)
+    model = retro(m, kind)
     assert not torch.equal(logits(model, ids, neighbours), expected)
     assert torch.equal(logits(model, ids), expected)
     assert torch.equal(logits(model, ids, torch.full_like(neighbours, -1)), expected)
     assert torch.equal(logits(model, ids, neighbours[:, :0]), expected)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_fresh_gate_is_the_base_bit_for_bit_and_learns_at_once(kind):
-    model = retro(4, kind, shake=False)
-    ids, neighbours = row_data(4, 14)
+@pytest.mark.parametrize(("kind", "m", "n"), CASES)
+def test_a_fresh_gate_is_the_base_bit_for_bit_and_learns_at_once(kind, m, n):
+    model = retro(m, kind, shake=False)
+    ids, neighbours = row_data(m, n)
     assert torch.equal(logits(model, ids, neighbours), logits(model, ids))
     model(ids, labels=ids, neighbour_ids=neighbours).loss.backward()
     for cca in model.added.cca:
         assert cca.attention.output.weight.grad.any()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_fitting_trains_what_was_added_and_leaves_the_base_bit_for_bit(kind):
-    model = retro(4, kind).train()
-    ids, neighbours = row_data(4, 14)
+@pytest.mark.parametrize(("kind", "m", "n"), CASES)
+def test_fitting_trains_what_was_added_and_leaves_the_base_bit_for_bit(kind, m, n):
+    model = retro(m, kind).train()
+    ids, neighbours = row_data(m, n)
     frozen = deepcopy(model.backbone.state_dict())
     added = deepcopy(model.added.state_dict())
     trained = [weight for weight in model.parameters() if weight.requires_grad]
@@ -185,30 +189,32 @@ def test_checkpointed_layers_have_the_same_gradients():
         torch.testing.assert_close(replayed[name], gradient)
 
 
-def test_rows_of_a_batch_do_not_touch_and_padding_behind_them_is_inert():
-    model = retro(4)
-    ids, neighbours = row_data(4, 14)
+@pytest.mark.parametrize(("m", "n"), LENGTHS)
+def test_rows_of_a_batch_do_not_touch_and_padding_behind_them_is_inert(m, n):
+    model = retro(m)
+    ids, neighbours = row_data(m, n)
     mask = torch.ones_like(ids)
-    mask[0, 9:] = 0
+    short = n - n // 3
+    mask[0, short:] = 0
     batch = logits(model, ids, neighbours, attention_mask=mask)
-    for row, length in ((0, 9), (1, 14)):
+    for row, length in ((0, short), (1, n)):
         alone = logits(model, ids[row : row + 1, :length], neighbours[row : row + 1])
         torch.testing.assert_close(batch[row, :length], alone[0], atol=2e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_left_padding_moves_no_chunk(kind):
-    model = retro(4, kind)
-    ids, neighbours = row_data(4, 14)
-    padded = torch.zeros(2, 17, dtype=torch.long)
+@pytest.mark.parametrize(("kind", "m", "n"), CASES)
+def test_left_padding_moves_no_chunk(kind, m, n):
+    model = retro(m, kind)
+    ids, neighbours = row_data(m, n)
+    padded = torch.zeros(2, n + 3, dtype=torch.long)
     mask = torch.zeros_like(padded)
     for row, pads in ((0, 3), (1, 6)):
-        padded[row, pads:] = ids[row, : 17 - pads]
+        padded[row, pads:] = ids[row, : n + 3 - pads]
         mask[row, pads:] = 1
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
     got = logits(model, padded, neighbours, attention_mask=mask, position_ids=positions)
     for row, pads in ((0, 3), (1, 6)):
-        alone = logits(model, ids[row : row + 1, : 17 - pads], neighbours[row : row + 1])
+        alone = logits(model, ids[row : row + 1, : n + 3 - pads], neighbours[row : row + 1])
         torch.testing.assert_close(got[row, pads:], alone[0], atol=5e-5, rtol=1e-4)
 
 
@@ -308,3 +314,13 @@ def test_the_papers_layers():
     assert every_third_from_sixth(3) == [3]
     config = RetroConfig(BASES["llama"])
     assert (config.chunk_length, config.retrieved_length) == (64, 128)
+
+
+@pytest.mark.parametrize(
+    ("layers", "chosen"), [(30, [20, 24, 26, 28]), (12, [8, 10, 11]), (1, [1])]
+)
+def test_late_layers_are_in_the_last_third_of_any_depth(layers, chosen):
+    config = RetroConfig({"model_type": "llama", "num_hidden_layers": layers}, cca_layers="late")
+    assert config.cca_layers == chosen
+    with pytest.raises(UsageError, match="early"):
+        RetroConfig(cca_layers="early")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from helpers import write_jsonl
 
 from retro_cli import Database
 from retro_cli.filters.match import Corpus, document_of
+from retro_cli.query import overfetch
 from retro_cli.query.neighbours import NeighbourTable, find_neighbours
 from retro_cli.query.table import NeighbourSettings
 from retro_cli.store.layout import Layout
@@ -102,6 +105,32 @@ def test_fewer_neighbours_than_asked_for_leave_gaps_and_no_strangers(posts):
         assert row not in held
         assert len(held) == len(set(held))
         assert neighbours[len(held) :] == [-1] * (5000 - len(held))
+
+
+def test_few_candidates_at_once_give_the_same_neighbours(posts, monkeypatch):
+    find_neighbours(posts, "t", NeighbourSettings(20))
+    at_once = table(posts)
+    monkeypatch.setattr(overfetch, "_CANDIDATES", 100)
+    find_neighbours(posts, "u", NeighbourSettings(20))
+    assert table(posts, "u") == at_once
+
+
+def test_what_an_update_replaces_is_masked_when_the_table_is_read(retro, posts):
+    find_neighbours(posts, "t", NeighbourSettings(4))
+    before = table(posts)
+    path = posts.root.parent / "posts.jsonl"
+    lines = path.read_text().splitlines()
+    changed = json.loads(lines[0])
+    changed["text"] = "other words altogether " + changed["text"]
+    path.write_text("\n".join([json.dumps(changed), *lines[1:]]) + "\n")
+    assert retro("build", "posts.jsonl", "--db", posts.root).code == 0
+    with Database.open(posts.root) as db:
+        own = db.retriever.own
+    dead = {row for row in before if not own[row]}
+    assert dead
+    after = table(posts)
+    assert not dead & set(after)
+    assert not dead & {n for neighbours in after.values() for n in neighbours}
 
 
 def test_near_copies_are_no_neighbours_on_request(posts):

@@ -1,0 +1,31 @@
+"""The presets name the runs that they say."""
+
+from __future__ import annotations
+
+import pytest
+
+from retro_cli.training.settings import FIT_PRESETS, SCRATCH_PRESETS
+
+# Borgeaud et al. 2021, table 2: layers, width, heads, layers with cross-attention, counted from 1.
+PAPER = {
+    "172m": (12, 896, 16, [6, 9, 12]),
+    "425m": (12, 1536, 12, [6, 9, 12]),
+    "1.5b": (24, 2048, 16, [9, 12, 15, 18, 21, 24]),
+    "7.5b": (32, 4096, 32, [9, 12, 15, 18, 21, 24, 27, 30]),
+}
+
+
+@pytest.mark.parametrize("name", list(PAPER))
+def test_the_papers_sizes_are_the_papers(name):
+    preset = SCRATCH_PRESETS[name]
+    layers, width, heads, reading = PAPER[name]
+    shape = preset.base
+    assert (shape["num_hidden_layers"], shape["hidden_size"]) == (layers, width)
+    assert shape["num_attention_heads"] == heads
+    assert preset.added["cca_layers"] == reading
+    assert (preset.added["encoder_width"], preset.added["encoder_layers"]) == (896, 2)
+
+
+def test_every_preset_trains_on_sequences_of_whole_chunks():
+    for preset in (*FIT_PRESETS.values(), *SCRATCH_PRESETS.values()):
+        assert preset.training.sequence % 64 == 0
