@@ -1,0 +1,147 @@
+"""The page of language-model results is made from what ``retro eval lm --json`` and a run wrote."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from helpers import write_jsonl
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+import curves
+import held_out
+import results_page
+
+
+def estimate(value):
+    return {"value": value, "low": value - 0.01, "high": value + 0.01, "documents": 3}
+
+
+def part(on):
+    bpb = {"on": estimate(on), "shuffled": estimate(on + 0.02), "off": estimate(on + 0.05)}
+    differences = {"on - shuffled": estimate(-0.02), "on - off": estimate(-0.05)}
+    return {"bpb": bpb, "differences": differences, "chunks": 40, "bytes": 900}
+
+
+def nothing():
+    """As ``retro eval lm`` writes the row of no chunk."""
+    none = {"value": None, "low": None, "high": None, "documents": 0}
+    every = part(1.0)
+    return {
+        "bpb": dict.fromkeys(every["bpb"], none),
+        "differences": dict.fromkeys(every["differences"], none),
+        "chunks": 0,
+        "bytes": 0,
+    }
+
+
+EVALUATION = {
+    **part(1.0),
+    "leakage": [
+        {"alpha": 0.0, **nothing()},
+        {"alpha": None, **part(1.1)},
+        {"alpha": 0.25, **part(1.05)},
+        {"alpha": 1.0, **part(1.0)},
+    ],
+    "neighbours": [{"k": k, **estimate(1 - k / 100)} for k in (1, 2)],
+    "shares": [{"percent": p, **estimate(1 - p / 1000)} for p in (1.0, 100.0)],
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    run = tmp_path / "run" / "fitted"
+    run.mkdir(parents=True)
+    settings = {"steps": 3, "echoes": 0.25}
+    record = {"settings": settings, "made_from": {"database": "peps.db"}}
+    (run / "training.json").write_text(json.dumps(record))
+    lines = [
+        json.dumps({"step": step, "loss": 3.0 - step, "tokens": 100, "seconds": 2.0})
+        for step in range(3)
+    ]
+    (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    (tmp_path / "run" / "fitted-peps.json").write_text(json.dumps(EVALUATION))
+    return tmp_path / "run"
+
+
+def test_every_estimate_that_was_measured_is_on_the_page(folder):
+    found = results_page.tables(results_page.take(folder))
+    assert "| 3 | 300 | 25% |" in found["trainings"]
+    assert "-0.0200 (-0.0300 to -0.0100)" in found["main"]
+    assert found["main"].count("PEPs, under 8 shared") == 1
+    assert "at most 0.25" in found["overlap"]
+    assert "| 0.9900 | 0.9800 |" in found["neighbours"]
+    assert "| 1 % | 100 % |" in found["shares"]
+
+
+def test_the_page_is_in_step_only_after_it_was_written(folder, tmp_path, monkeypatch):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    names = ("trainings", "main", "overlap", "neighbours", "shares", "machine")
+    page = "\n".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->" for name in names)
+    (docs / "results.md").write_text(page)
+    monkeypatch.setattr(results_page, "DOCS", docs)
+    monkeypatch.setattr(results_page, "PAGE", docs / "results.md")
+    monkeypatch.setattr(results_page, "RESULTS", tmp_path / "lm.json")
+
+    def run(*options):
+        monkeypatch.setattr(sys, "argv", ["results_page.py", *options])
+        return results_page.main()
+
+    assert run("--take", str(folder), "--check") == 1
+    assert (docs / "results.md").read_text() == page
+    assert run() == 0
+    assert run("--check") == 0
+    assert {path.name for path in (docs / "results").iterdir()} == {
+        "fitted-peps-overlap.svg",
+        "fitted-loss.svg",
+    }
+    (docs / "results" / "fitted-loss.svg").write_text("")
+    assert run("--check") == 1
+
+
+def test_what_the_command_writes_makes_a_page(tmp_path, retro, db, bpe_path):
+    from generate_helpers import speaking
+
+    speaking(8).save_pretrained(tmp_path / "m")
+    shutil.copy(bpe_path, tmp_path / "m" / "tokenizer.json")
+    texts = [
+        {"id": f"t{n}", "text": f"the keeper of the light {n} rowed out to the boat " * 3}
+        for n in range(3)
+    ]
+    write_jsonl(tmp_path / "held.jsonl", texts)
+    measured = retro(
+        "eval", "lm", "m", db, "--text", "held.jsonl", "--neighbours", "1,2", "--shares", "50,100",
+        "--json",
+    )  # fmt: skip
+    assert measured.code == 0, measured.err
+    machine = results_page.machine()
+    found = {"trainings": {}, "evaluations": {"fitted-peps": measured.rows[0]}, "machine": machine}
+    tables = results_page.tables(found)
+    assert f"{measured.rows[0]['bpb']['on']['value']:.4f}" in tables["main"]
+    assert set(results_page.plots(found)) == {"fitted-peps-overlap.svg"}
+
+
+def test_a_curve_stays_on_the_paper_and_its_name_on_none_other():
+    points = [(0.0, 1.0, 0.9, 1.1), (1.0, 2.0, 1.9, 2.1)]
+    drawn = curves.chart([curves.Curve(name, points) for name in ("a", "b", "c")], "x", "y")
+    tree = ElementTree.fromstring(drawn)
+    lines = [each.get("points").split() for each in tree if each.tag.endswith("polyline")]
+    assert len(lines) == 3
+    for x, y in (map(float, point.split(",")) for line in lines for point in line):
+        assert 0 <= x <= curves.WIDTH
+        assert 0 <= y <= curves.HEIGHT
+    names = {e.text: float(e.get("y")) for e in tree if e.text in ("a", "b", "c")}
+    assert len(names) == 3
+    assert min(abs(p - q) for n, p in names.items() for m, q in names.items() if n != m) >= 12
+
+
+def test_one_document_in_ten_is_held_out_whatever_the_order():
+    names = [f"pep-{number:04d}" for number in range(3000)]
+    held = {name for name in names if held_out.is_held_out(name)}
+    assert 0.08 < len(held) / len(names) < 0.12
+    assert {name for name in reversed(names) if held_out.is_held_out(name)} == held
