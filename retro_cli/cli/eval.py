@@ -37,7 +37,12 @@ def register(app: typer.Typer) -> None:
 
 def lm(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="The RETRO model, a folder.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="The RETRO model: a folder, or the name of one that ships.",
+            show_default=False,
+        ),
     ],
     db: options.DatabaseArgument,
     text: Annotated[

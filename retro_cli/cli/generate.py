@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retro_cli.cli import console, options
+from retro_cli.cli import console, generate_out, options
 from retro_cli.cli.command import command
-from retro_cli.errors import EXIT_INTERRUPTED, InputNotFound, UsageError
+from retro_cli.errors import InputNotFound, UsageError
+from retro_cli.models.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from retro_cli.chunks.tokenizer import ChunkTokenizer
     from retro_cli.generate.live import LiveRetriever
-    from retro_cli.generate.trace import Trace, TracedToken
+    from retro_cli.generate.trace import TracedToken
 
 READERS = ("retro",)
 TEXT, READING, DECODING = "Text", "Reading", "Decoding"
@@ -29,9 +29,9 @@ def register(app: typer.Typer) -> None:
         app,
         "generate",
         [
-            'retro generate wiki.db "The keeper of the light" --model fitted/',
-            "retro generate wiki.db --prompt-file - --model fitted/ --show < letter.txt",
-            'retro generate wiki.db "Dear Ines," --model fitted/ --temperature 0.8 --seed 3',
+            'retro generate wiki.db "The keeper of the light" --show',
+            "retro generate wiki.db --prompt-file - --model fitted/ < letter.txt",
+            'retro generate wiki.db "Dear Ines," --temperature 0.8 --seed 3',
         ],
         "Look",
     )(generate)
@@ -46,9 +46,13 @@ def generate(
         str, typer.Option(help="How the model reads: retro.", rich_help_panel=READING)
     ] = "retro",
     model: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="The RETRO model.", rich_help_panel=READING),
-    ] = None,
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="The RETRO model: the one that ships, or a folder.",
+            rich_help_panel=READING,
+        ),
+    ] = DEFAULT_MODEL,
     base: Annotated[
         Path | None,
         typer.Option(
@@ -134,71 +138,34 @@ def generate(
     """Continue a text, looking up at every chunk end what the database has on it."""
     if reader not in READERS:
         raise UsageError(f"--reader {reader}", f"choose one of {', '.join(READERS)}")
-    if model is None:
-        raise UsageError("no model is named", "--model FOLDER; retro fit makes one of any base")
     words = _prompt(prompt, prompt_file)
+    from transformers.utils import logging as transformers_logging
+
     from retro_cli.generate.decoding import Decoding
-    from retro_cli.generate.loading import load_retro
     from retro_cli.generate.loop import generate as continued
     from retro_cli.generate.retro import RetroReader
+    from retro_cli.reading.open_model import open_model
 
     if temperature is None:
         temperature = 0.0 if top_k is None and top_p is None else 1.0
     decoding = Decoding(max_tokens, temperature, top_k, top_p, seed, beams)
-    with ExitStack() as held, _interruptible():
+    with ExitStack() as held, generate_out.interruptible():
         database = None if no_retrieval else held.enter_context(_opened(db))
-        _quiet_libraries()
-        network, tokenizer = load_retro(model, base, device)
+        transformers_logging.set_verbosity_error()
+        network, tokenizer = open_model(model, base, device)
         recording = trace is not None or (show and not console.state.json)
         source = RetroReader(network, tokenizer.raw, k=k, stride=retrieval_step, record=recording)
         length = network.config.retrieved_length
         retriever = None if database is None else _live(database, tokenizer, length)
-        out = _output(words, show)
+        out = generate_out.output(words, show)
         watchers: list[Callable[[TracedToken], Any]] = [out.token]
         if trace is not None:
-            watchers.append(held.enter_context(_trace_lines(trace)))
-        found = continued(source, retriever, words, decoding, lambda t: _tell(watchers, t))
+            watchers.append(held.enter_context(generate_out.trace_lines(trace)))
+        found = continued(
+            source, retriever, words, decoding, lambda t: generate_out.tell(watchers, t)
+        )
         out.end(found)
-        _say_times(found)
-
-
-class _Streamed:
-    """The text as it comes."""
-
-    def token(self, token: TracedToken) -> None:
-        if token.text:
-            terminal = sys.stdout.isatty()
-            sys.stdout.write(console.printable(token.text) if terminal else token.text)
-            sys.stdout.flush()
-
-    def end(self, _: Trace) -> None:
-        console.line()
-
-
-class _Record:
-    """One JSON object at the end."""
-
-    def token(self, _: TracedToken) -> None:
-        """Waits for the end."""
-
-    def end(self, found: Trace) -> None:
-        console.record(found.to_json())
-
-
-def _output(words: str, show: bool) -> Any:
-    """What prints: it is given every token, and the whole at the end."""
-    if console.state.json:
-        return _Record()
-    if show:
-        from retro_cli.cli.generate_show import Page
-
-        return Page(words)
-    return _Streamed()
-
-
-def _tell(watchers: list[Callable[[TracedToken], Any]], token: TracedToken) -> None:
-    for watcher in watchers:
-        watcher(token)
+        generate_out.say_times(found)
 
 
 def _prompt(text: str | None, file: str | None) -> str:
@@ -240,43 +207,3 @@ def _live(database: Any, tokenizer: ChunkTokenizer, length: int) -> LiveRetrieve
             "is tokenised again"
         )
     return LiveRetriever(database.retriever, database.encoder, tokens)
-
-
-@contextmanager
-def _trace_lines(path: Path) -> Iterator[Callable[[TracedToken], Any]]:
-    """A line a token, written at once: an interrupted text keeps its trace."""
-    from retro_cli.store.atomic import check_output
-
-    check_output(path)
-    with path.open("w", encoding="utf-8", buffering=1) as file:
-        yield lambda token: file.write(json.dumps(token.to_json(), ensure_ascii=False) + "\n")
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C ends the text where it is."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        sys.stdout.write("\n")
-        sys.stdout.flush()
-        console.say("interrupted")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-def _quiet_libraries() -> None:
-    """Loading a model is not worth a progress bar of another program."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
-def _say_times(found: Trace) -> None:
-    if console.state.verbose:
-        total, looked = found.timing.total, found.timing.retrieval
-        rate = len(found.tokens) / max(total, 1e-9)
-        console.say(
-            f"generate: {len(found.tokens)} tokens in {console.duration(total)} "
-            f"({rate:.1f} tokens/s), {100 * looked / max(total, 1e-9):.1f} % of it retrieval"
-        )

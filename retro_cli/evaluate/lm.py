@@ -41,16 +41,16 @@ _BLOCK = 512  # chunks whose neighbours' tokens are held at a time
 
 
 def evaluate_lm(
-    layout: Layout, folder: Path, settings: LmSettings, progress: Progress = SILENT
+    layout: Layout, model: str | Path, settings: LmSettings, progress: Progress = SILENT
 ) -> LmReport:
-    """folder: of a RETRO model.
+    """model: a folder of a RETRO model, or the name of one that ships.
 
     Raises InputNotFound (no model, no text, none to score), UsageError, IntegrityError (a model
     half written), RetroError (a model that gives no probabilities), and what the table does.
     """
     settings.check()
     begun = time.monotonic()
-    subject = load_subject(folder, settings.base, settings.device)
+    subject = load_subject(model, settings.base, settings.device)
     config = subject.model.config
     settings = _settled(settings, subject)
     wanted = TextsToRead(
@@ -62,7 +62,7 @@ def evaluate_lm(
     retriever = Retriever(layout)
     try:
         text = evaluation_text(table, retriever.own, texts, subject.tokenizer)
-        run = _Run(str(folder), subject, retriever, settings, table.manifest.name, progress)
+        run = _Run(str(model), subject, retriever, settings, table.manifest.name, progress)
         return run.report(text, texts, begun)
     finally:
         retriever.close()

@@ -1,0 +1,28 @@
+"""The models that ship with the package: added weights, whose base is found by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from retro_cli.errors import IntegrityError
+from retro_cli.store.atomic import file_sha256
+
+DEFAULT_MODEL = "smollm2-135m-peps"
+# The sha256 of each one's weights: see docs/results.md for how they were made.
+SHIPPED = {DEFAULT_MODEL: "ce66dff3628e280bfe3444f4cfd467dcef7f0dc67fd9e7c5e2294344553c6404"}
+_FOLDER = Path(__file__).parent / "data"
+
+
+def find_model(name: str | Path) -> Path:
+    """The folder of a model that ships, by its name in any case, or of one in a folder.
+
+    Raises IntegrityError where the package's weights are not the ones that were published.
+    """
+    known = str(name).casefold()
+    if known not in SHIPPED:
+        return Path(name).expanduser()
+    folder = _FOLDER / known
+    weights = folder / "model.safetensors"
+    if not weights.is_file() or file_sha256(weights) != SHIPPED[known]:
+        raise IntegrityError(f"{weights} is not what was published", "install retro-cli again")
+    return folder

@@ -1,0 +1,55 @@
+"""A RETRO model by name or folder, with its tokenizer, on the device that is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers.utils.logging import disable_progress_bar
+
+from retro_cli.chunks.tokenizer import ChunkTokenizer
+from retro_cli.errors import UsageError
+from retro_cli.models.base import TOKENIZER
+from retro_cli.models.retro import RetroForCausalLM
+from retro_cli.models.saving import checked_folder
+from retro_cli.models.shipped import find_model
+from retro_cli.reading.of_model import reading_of
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def open_model(
+    model: str | Path, base: str | Path | None = None, device: str = "auto"
+) -> tuple[RetroForCausalLM, ChunkTokenizer]:
+    """The model, ready to read, and the tokenizer that cuts its text: its own, or its base's.
+
+    model: a folder, or the name of one that ships. base: where the base of added weights is now,
+    if not where it was. device: auto is a GPU if there is one.
+    Raises InputNotFound, IntegrityError, ConfigError (no tokenizer), UsageError, MissingExtra.
+    """
+    where = _device(device)
+    folder, config = checked_folder(find_model(model))
+    if base is None or (folder / TOKENIZER).is_file():
+        tokenizer, _ = reading_of(folder)
+    else:
+        tokenizer, _ = reading_of(base, config.chunk_length)
+    if tokenizer.vocabulary > config.vocab_size:
+        raise UsageError(
+            f"{tokenizer.path} has {tokenizer.vocabulary:,} tokens, the model "
+            f"{config.vocab_size:,}",
+            "it is not the model's tokenizer",
+        )
+    disable_progress_bar()  # it would be drawn over retro's own, also under --quiet
+    model = RetroForCausalLM.from_pretrained(folder, base=base)
+    if where == "cpu":
+        model.added.float()  # weights that ship are in half precision, which a CPU is slow in
+    return model.to(where).eval(), tokenizer
+
+
+def _device(name: str) -> str:
+    if name not in DEVICES:
+        raise UsageError(f"--device {name}", f"choose one of {', '.join(DEVICES)}")
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise UsageError("there is no GPU that torch can use", "--device cpu")
+    return "cuda" if there and name != "cpu" else "cpu"

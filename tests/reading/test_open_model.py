@@ -1,0 +1,82 @@
+"""Opening a RETRO model: by folder or by the name of one that ships, with the right tokenizer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from generate_helpers import speaking
+
+from retro_cli.errors import InputNotFound, IntegrityError, UsageError
+from retro_cli.models import shipped
+from retro_cli.reading.open_model import open_model
+
+
+@pytest.fixture
+def folder(tmp_path, bpe_path):
+    speaking(8).save_pretrained(tmp_path / "m")
+    shutil.copy(bpe_path, tmp_path / "m" / "tokenizer.json")
+    return tmp_path / "m"
+
+
+def test_a_folder_opens_with_its_own_tokenizer(folder):
+    model, tokenizer = open_model(folder)
+    assert not model.training
+    assert tokenizer.path == folder / "tokenizer.json"
+
+
+def test_added_weights_in_half_precision_are_read_in_single_on_a_cpu(folder):
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    whole = load_file(path)
+    half = {
+        name: weight if name.startswith("backbone.") else weight.to(torch.bfloat16)
+        for name, weight in whole.items()
+    }
+    save_file(half, path, metadata={"format": "pt"})
+    model, _ = open_model(folder, device="cpu")
+    assert {weight.dtype for weight in model.added.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("device", ["mind", "tpu"])
+def test_an_unknown_device_is_refused_before_anything_is_loaded(tmp_path, device):
+    with pytest.raises(UsageError, match="device"):
+        open_model(tmp_path / "nothing", device=device)
+
+
+def test_a_folder_that_is_none_is_told(tmp_path):
+    with pytest.raises(InputNotFound):
+        open_model(tmp_path / "nothing")
+
+
+def test_weights_that_ship_must_be_the_published_ones(tmp_path, monkeypatch):
+    name = shipped.DEFAULT_MODEL
+    copy = tmp_path / name
+    shutil.copytree(shipped.find_model(name), copy)
+    monkeypatch.setattr(shipped, "_FOLDER", tmp_path)
+    assert shipped.find_model(name.upper()) == copy
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(IntegrityError, match="published"):
+        shipped.find_model(name)
+
+
+def test_what_ships_are_added_weights_of_a_named_base_within_forty_megabytes():
+    for name in shipped.SHIPPED:
+        folder = shipped.find_model(name)
+        config = json.loads((folder / "config.json").read_text())
+        assert config["weights"] == "added"
+        assert "/" not in config["base_name"]
+        assert (folder / "card.md").is_file()
+        assert sum(path.stat().st_size for path in folder.iterdir()) <= 40_000_000
+        assert "/" not in json.dumps(config).replace("</", "")
+
+
+def test_the_default_model_opens_without_a_folder():
+    model, tokenizer = open_model(shipped.DEFAULT_MODEL)
+    assert model.config.base_name == "SmolLM2-135M-Instruct"
+    assert tokenizer.vocabulary <= model.config.vocab_size
+    assert all(bool(weight.isfinite().all()) for weight in model.added.parameters())
