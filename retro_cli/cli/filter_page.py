@@ -13,7 +13,7 @@ from retro_cli.wording import counted
 
 if TYPE_CHECKING:
     from retro_cli.chunks.rows import Chunk
-    from retro_cli.filters.sources import SourceScores
+    from retro_cli.filters.sources import DocumentScores, Scored, SourceScores
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
@@ -31,19 +31,40 @@ th { position: sticky; top: 0; background: #f6f6f6 }
 
 def table(found: Sequence[SourceScores], worst: Mapping[int, Chunk]) -> None:
     """The sources as a table of 80 columns."""
-    head = f"{'docs':>6} {'chunks':>7} {'out':>6} {'mean':>5} {'p95':>5} {'max':>5} {'over':>5}"
-    console.line(f"{head}  source")
-    room = max(16, console.width() - len(head) - 2)
+    room = _head(f"{'docs':>6} ", "source")
     for entry in found:
-        numbers = (
-            f"{entry.documents:>6,} {entry.chunks:>7,} {entry.excluded or '':>6} "
-            f"{entry.mean:>5.2f} {entry.p95:>5.2f} {entry.highest:>5.2f} {entry.over:>4.0%} "
-        )
-        name = render.shortened_path(console.clean(entry.source), room)
-        console.line(f"{numbers} {console.styled(name, '2' if entry.excluded else '1')}")
-        if entry.worst in worst:
-            console.line(console.styled(f"    chunk {entry.worst}:", "36"))
-            render.paragraph(worst[entry.worst].text, sys.stdout)
+        _line(f"{entry.documents:>6,} ", entry, entry.source, room)
+        _example(entry.worst, worst)
+
+
+def documents(found: Sequence[DocumentScores], worst: Mapping[int, Chunk], show: bool) -> None:
+    """The documents likewise; worst: of each its worst chunk, which names it."""
+    room = _head("", "document")
+    for entry in found:
+        _line("", entry, worst[entry.worst].document, room)
+        if show:
+            _example(entry.worst, worst)
+
+
+def _head(first: str, last: str) -> int:
+    head = f"{first}{'chunks':>7} {'out':>6} {'mean':>5} {'p95':>5} {'max':>5} {'over':>5}"
+    console.line(f"{head}  {last}")
+    return max(16, console.width() - len(head) - 2)
+
+
+def _line(first: str, entry: Scored, name: str, room: int) -> None:
+    numbers = (
+        f"{first}{entry.chunks:>7,} {entry.excluded or '':>6} "
+        f"{entry.mean:>5.2f} {entry.p95:>5.2f} {entry.highest:>5.2f} {entry.over:>4.0%} "
+    )
+    name = render.shortened_path(console.clean(name), room)
+    console.line(f"{numbers} {console.styled(name, '2' if entry.excluded else '1')}")
+
+
+def _example(row: int, worst: Mapping[int, Chunk]) -> None:
+    if row in worst:
+        console.line(console.styled(f"    chunk {row}:", "36"))
+        render.paragraph(worst[row].text, sys.stdout)
 
 
 def bars(counts: Sequence[int], threshold: float) -> None:

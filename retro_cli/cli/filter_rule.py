@@ -60,15 +60,19 @@ def add(
         typer.Option(min=0.0, max=1.0, help="The lowest score.", rich_help_panel=CONDITIONS),
     ] = None,
     level: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="What the score is of: chunk, document (its highest chunk) or source (the mean).",
+            help="What the score is of: chunk, document (its highest chunk) or source (the mean). "
+            "(default: chunk)",
             rich_help_panel=CONDITIONS,
         ),
-    ] = "chunk",
+    ] = None,
     scores: Annotated[
-        str, typer.Option(help="The score table to read.", rich_help_panel=CONDITIONS)
-    ] = "default",
+        str | None,
+        typer.Option(
+            help="The score table to read. (default: default)", rich_help_panel=CONDITIONS
+        ),
+    ] = None,
     only: Annotated[
         bool,
         typer.Option("--only", help="Keep out all but what this takes.", rich_help_panel=HOW),
@@ -106,6 +110,9 @@ def add(
         raise UsageError("a rule needs a reason", "add --reason 'why'")
     if min_toxicity is not None and not 0 <= min_toxicity <= 1:  # NaN among them
         raise UsageError(f"--min-toxicity {min_toxicity}", "a score lies between 0 and 1")
+    if min_toxicity is None and (scores or level):
+        raise UsageError("--scores and --level say nothing alone", "add --min-toxicity 0.8")
+    level, scores = level or LEVELS[0], scores or "default"
     _one_of("--level", level, LEVELS)
     _one_of("--copies", copies, COPIES)
     layout = Layout(db)

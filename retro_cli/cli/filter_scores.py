@@ -11,12 +11,16 @@ import typer
 from retro_cli.cli import console, filter_page, options
 from retro_cli.cli.command import command
 from retro_cli.cli.run import timed
+from retro_cli.errors import UsageError
 from retro_cli.wording import counted
 
 if TYPE_CHECKING:
     from retro_cli.filters.scores import ScoreReport
+    from retro_cli.filters.sources import Floats
+    from retro_cli.upkeep.filtering import Filtering
 
-IN_TABLE = 40  # sources, unless told otherwise
+IN_TABLE = 40  # sources or documents, unless told otherwise
+READ_AT_ONCE = 1000  # documents' worst chunks
 
 Threshold = Annotated[
     float, typer.Option(min=0.0, max=1.0, help="The score from which a chunk counts as toxic.")
@@ -43,6 +47,7 @@ def register(group: typer.Typer, panel: str) -> None:
         "sources",
         [
             "retro filter sources wiki.db --score --show",
+            "retro filter sources wiki.db --by document --limit 20",
             "retro filter sources wiki.db --html scores.html",
         ],
         panel,
@@ -130,27 +135,34 @@ def sources(
         typer.Option(help="The scorer whose table this is. (default: the table's own, or default)"),
     ] = "",
     download: options.Download = False,
+    by: Annotated[
+        str, typer.Option(help="What the scores are gathered by: source or document.")
+    ] = "source",
     threshold: Threshold = 0.5,
     show_worst: Annotated[
-        bool, typer.Option("--show", help="Also show each source's worst chunk.")
+        bool, typer.Option("--show", help="Also show each one's worst chunk.")
     ] = False,
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Sources to show. (default: 40 in the table, with --json all of them)"
+            min=1, help="How many to show. (default: 40 in the table, with --json all of them)"
         ),
     ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write a page with the table and the histogram.")
     ] = None,
 ) -> None:
-    """What the scores say of each source, the worst first."""
+    """What the scores say of each source, or document, the worst first."""
     from retro_cli.filters.score_table import table_name
     from retro_cli.filters.sources import histogram, source_scores
     from retro_cli.store.layout import Layout
     from retro_cli.upkeep.filtering import open_filtering
     from retro_cli.upkeep.scoring import ensure_scores
 
+    if by not in ("source", "document"):
+        raise UsageError(f"--by {by}", "choose source or document")
+    if by == "document" and html is not None:
+        raise UsageError("the page is of sources", "leave --by document or --html out")
     layout = Layout(db)
     if score_first:
         report, seconds = timed(
@@ -161,6 +173,9 @@ def sources(
         _say_scored(report, seconds)
     look = open_filtering(layout)
     values = look.corpus.scores(scores or table_name(scorer or "default"))
+    if by == "document":
+        _documents(look, values, threshold, limit, show_worst)
+        return
     found = source_scores(look.corpus, look.excluded.rows, values, threshold)
     if html is not None:
         filter_page.write(html, str(db), found, histogram(look.corpus, values), threshold)
@@ -172,10 +187,32 @@ def sources(
     if console.state.json:
         for entry in shown:
             text = {"text": worst[entry.worst].text} if entry.worst in worst else {}
-            console.record({**asdict(entry), **text})
+            console.record({"source": entry.source, **asdict(entry), **text})
         return
     filter_page.table(shown, worst)
     if len(found) > len(shown):
         console.line(f"and {counted(len(found) - len(shown), 'more source')}")
     console.line()
     filter_page.bars(histogram(look.corpus, values), threshold)
+
+
+def _documents(
+    look: Filtering, values: Floats, threshold: float, limit: int | None, show: bool
+) -> None:
+    from retro_cli.filters.sources import document_scores
+
+    most = limit or (None if console.state.json else IN_TABLE)
+    found, count = document_scores(look.corpus, look.excluded.rows, values, threshold, most)
+    for first in range(0, len(found), READ_AT_ONCE):
+        some = found[first : first + READ_AT_ONCE]
+        worst = {chunk.id: chunk for chunk in look.read([entry.worst for entry in some])}
+        if not console.state.json:
+            filter_page.documents(some, worst, show)
+            continue
+        for entry in some:
+            chunk = worst[entry.worst]
+            value = {"document": chunk.document, "source": chunk.source, **asdict(entry)}
+            del value["number"]
+            console.record({**value, **({"text": chunk.text} if show else {})})
+    if not console.state.json and count > len(found):
+        console.line(f"and {counted(count - len(found), 'more document')}")

@@ -21,19 +21,23 @@ from retro_cli.filters.exclusion import exclude
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.filters.rules import PURGED
 from retro_cli.index.bitmaps import load_bitmap
-from retro_cli.index.catalogue import all_generations
+from retro_cli.index.catalogue import all_generations, load_if_kept
 from retro_cli.index.exact import exact_search
 from retro_cli.index.segments import load_index, stored_ids
 from retro_cli.query.retrieve import Retriever
-from retro_cli.query.table import table_names
+from retro_cli.query.table import load_table, table_names
 from retro_cli.reading.text_table import given_ids
 from retro_cli.store.layout import Layout
 from retro_cli.wording import agreed, counted, listed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from retro_cli.embeddings.encoder import Encoder
+    from retro_cli.index.generation import Generation
 
 Bits = npt.NDArray[np.bool_]
+Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 DEPTH = 100  # results asked for with each removed text
 WHOLE = 3  # queries that ask for the whole index
@@ -56,7 +60,7 @@ class Proof:
     queries_are: str = "their own texts"
     results: int = 0  # results looked at
     recall: float | None = None  # at 10, of the kept chunks against exact search over them
-    tables: int = 0  # neighbour tables looked at
+    tables: dict[str, int] = field(default_factory=dict)  # neighbour table -> its generation
     copies: int = 0  # kept chunks with the very text of a removed one
     copies_in: tuple[str, ...] = ()
     older: tuple[str, ...] = ()  # generations on the disk that still hold removed chunks
@@ -70,11 +74,12 @@ class Proof:
         found = [
             f"in force: {listed('rule', self.rules)}, which {take} "
             f"{counted(self.removed, 'chunk')} of live documents",
-            f"structure: {counted(self.stored, 'id')} in the lists, {self.reachable:,} of them "
-            f"reachable, {self.live:,} may be found",
+            f"structure: generation {self.generation} has {counted(self.stored, 'id')} in its "
+            f"lists, {self.reachable:,} of them reachable, {self.live:,} may be found",
         ]
         if self.tables:
-            found.append(f"neighbour tables: {self.tables}, none gives a removed chunk")
+            names = ", ".join(f"{name} of generation {n}" for name, n in self.tables.items())
+            found.append(f"neighbour tables: {names}; none gives a removed chunk")
         found.append(f"search: {self._search_line()}")
         if self.recall is not None:
             found.append(f"recall at {K} of the kept chunks: {self.recall:.3f} of exact search")
@@ -135,11 +140,7 @@ def prove(layout: Layout, sample: int = 200, seed: int = 0, progress: Progress =
             _measure(retriever, queries, live, seed, proof)
         if proof.removed:
             _count_copies(layout, retriever, removed, kept, proof)
-            proof.older = tuple(
-                name.removeprefix("gen-").removesuffix(".json").lstrip("0")
-                for name in all_generations(layout.index)
-                if name != retriever.generation.file_name
-            )
+            proof.older = _older(retriever, removed)
         return proof
     finally:
         retriever.close()
@@ -147,11 +148,8 @@ def prove(layout: Layout, sample: int = 200, seed: int = 0, progress: Progress =
 
 def _check_structure(retriever: Retriever, live: Bits, kept: Bits, proof: Proof) -> None:
     """Every id that can be reached, less the live ids, is empty."""
-    folder, generation = retriever.layout.index, retriever.generation
-    stored = [stored_ids(load_index(folder / segment.file.name)) for segment in generation.segments]
-    ids = np.concatenate([np.empty(0, np.int64), *stored])
-    dead = load_bitmap(folder, generation.dead, len(live))
-    reachable = ids[~dead[ids]]
+    generation = retriever.generation
+    ids, reachable = _ids(retriever.layout.index, generation)
     proof.stored, proof.reachable = len(ids), len(reachable)
     for row in reachable[~live[reachable]].tolist():
         proof.leak(f"chunk {row} can be reached in generation {generation.number}")
@@ -159,10 +157,31 @@ def _check_structure(retriever: Retriever, live: Bits, kept: Bits, proof: Proof)
         proof.leak(f"chunk {row} may be shown in generation {generation.number}")
 
 
+def _ids(folder: Path, generation: Generation) -> tuple[Ids, Ids]:
+    """What a generation's lists hold, and what of it is not masked."""
+    stored = [stored_ids(load_index(folder / segment.file.name)) for segment in generation.segments]
+    ids = np.concatenate([np.empty(0, np.int64), *stored])
+    dead = load_bitmap(folder, generation.dead, int(ids.max(initial=-1)) + 1)
+    return ids, ids[~dead[ids]]
+
+
+def _older(retriever: Retriever, removed: Bits) -> tuple[str, ...]:
+    """The kept generations in whose lists removed chunks can be reached."""
+    folder, holding = retriever.layout.index, []
+    for name in all_generations(folder):
+        generation = load_if_kept(folder, name)
+        if generation is None or generation.number == retriever.generation.number:
+            continue
+        _, reachable = _ids(folder, generation)
+        if removed[reachable].any():
+            holding.append(str(generation.number))
+    return tuple(holding)
+
+
 def _check_tables(retriever: Retriever, kept: Bits, proof: Proof) -> None:
     """No neighbour table, of chunks or of texts, gives a removed chunk as it is read."""
     for name in table_names(retriever.layout):
-        proof.tables += 1
+        proof.tables[name] = load_table(retriever.layout, name).generation
         for ids in given_ids(retriever.layout, name, retriever.own):
             given = np.unique(ids)
             for row in given[~kept[given]].tolist():

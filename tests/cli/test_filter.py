@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from helpers import fingerprint, process, write_jsonl
@@ -25,6 +26,63 @@ def test_a_source_is_found_shown_removed_proved_gone_and_restored(retro, scored)
     assert retro("filter", "verify", scored).code == 0
     assert retro("filter", "undo", scored, 1).code == 0
     assert worst in {hit["source"] for hit in hits(retro, scored)}
+
+
+def test_the_tables_name_their_columns_and_end_with_a_histogram(retro, scored, add):
+    assert add("--source", "forum").code == 0
+    shown = retro("filter", "sources", scored, "--scores", "w", "--threshold", 0.5).out.splitlines()
+    assert shown[0].split() == ["docs", "chunks", "out", "mean", "p95", "max", "over", "source"]
+    rows = retro("filter", "sources", scored, "--scores", "w", "--json").rows
+    forum = next(line for line in shown if line.endswith("forum"))
+    entry = next(row for row in rows if row["source"] == "forum")
+    assert forum.split()[:3] == [str(entry[key]) for key in ("documents", "chunks", "excluded")]
+    bars = shown[shown.index("scores of all chunks") + 1 :]
+    assert [line.split()[0] for line in bars] == [f"{step / 20:.2f}" for step in range(20)]
+    counts = [int(line.split()[2]) for line in bars if "█" in line]
+    assert sum(counts) == sum(row["chunks"] for row in rows)
+    longest = max(bars, key=lambda line: line.count("█"))
+    assert int(longest.split()[2]) == max(counts)
+
+
+def test_the_page_holds_every_source_and_the_histogram(retro, scored, tmp_path):
+    rows = retro("filter", "sources", scored, "--scores", "w", "--json").rows
+    page = tmp_path / "page.html"
+    assert retro("filter", "sources", scored, "--scores", "w", "--html", page).code == 0
+    written = page.read_text()
+    assert all(f"<td>{row['source']}</td><td>{row['documents']:,}</td>" in written for row in rows)
+    bars = re.findall(r'height:([0-9.]+)%" title="([0-9.]+): ([0-9,]+)"', written)
+    assert sum(int(count.replace(",", "")) for *_, count in bars) == sum(r["chunks"] for r in rows)
+    highest = max(int(count) for *_, count in bars)
+    assert all(float(height) == round(100 * int(n) / highest, 1) for height, _, n in bars)
+
+
+def test_documents_have_scores_with_counts_too(retro, scored):
+    sources = retro("filter", "sources", scored, "--scores", "w", "--json").rows
+    by = ("--scores", "w", "--by", "document")
+    found = retro("filter", "sources", scored, *by, "--json").rows
+    assert [row["highest"] for row in found] == sorted((r["highest"] for r in found), reverse=True)
+    for source in sources:
+        mine = [row for row in found if row["source"] == source["source"]]
+        assert len(mine) == source["documents"]
+        assert sum(row["chunks"] for row in mine) == source["chunks"]
+        assert max(row["highest"] for row in mine) == source["highest"]
+    shown = retro("filter", "sources", scored, *by, "--limit", 2, "--show").out.splitlines()
+    assert shown[0].split() == ["chunks", "out", "mean", "p95", "max", "over", "document"]
+    assert shown[1].endswith(found[0]["document"])
+    assert shown[-1] == f"and {len(found) - 2} more documents"
+    text = retro("filter", "sources", scored, *by, "--limit", 1, "--show", "--json").rows[0]["text"]
+    assert text in " ".join(" ".join(shown).split())
+
+
+@pytest.mark.parametrize("how", [("--by", "word"), ("--by", "document", "--html", "x.html")])
+def test_what_no_table_is_by_is_refused(retro, scored, how):
+    assert retro("filter", "sources", scored, "--scores", "w", *how).code == 2
+
+
+def test_scores_without_a_threshold_are_refused(retro, scored):
+    refused = retro("filter", "add", scored, "--source", "forum", "--scores", "w", *WHY)
+    assert refused.code == 2
+    assert "--min-toxicity" in refused.err
 
 
 def test_human_output_goes_to_stderr_and_data_to_stdout(retro, scored, add):

@@ -31,7 +31,7 @@ from retro_cli.filters.match import (
     source_of,
 )
 from retro_cli.filters.rules import Passage, Rule, Toxicity
-from retro_cli.filters.sources import BINS, histogram, source_scores
+from retro_cli.filters.sources import BINS, document_scores, histogram, source_scores
 from retro_cli.store.layout import Layout
 from retro_cli.upkeep.filtering import passages
 
@@ -316,6 +316,29 @@ def test_the_table_of_sources_says_what_a_plain_account_says(world):
         assert entry.highest == mine[-1]
         assert entry.over == pytest.approx(np.mean([score >= 0.5 for score in mine]))
         assert entry.worst == min(row.id for row in rows if scores[row.id] == np.float32(mine[-1]))
+
+
+def test_the_table_of_documents_says_what_a_plain_account_says(world):
+    world, scores = scored(world)
+    excluded = world.bits(lambda row: row.document in ("d0", "d4"))
+    found, count = document_scores(world.corpus, excluded, scores, 0.5)
+    living: dict[tuple[str, str], list] = {}
+    for row in world.rows:
+        if row.alive:
+            living.setdefault((row.source, row.document), []).append(row)
+    assert count == len(found) == len(living)
+    assert [e.highest for e in found] == sorted((e.highest for e in found), reverse=True)
+    by_worst = {row.id: (row.source, row.document) for row in world.rows}
+    for entry in found:
+        rows = living[by_worst[entry.worst]]
+        mine = sorted(float(scores[row.id]) for row in rows)
+        assert entry.chunks == len(rows)
+        assert entry.excluded == sum(bool(excluded[row.id]) for row in rows)
+        assert entry.mean == pytest.approx(np.mean(mine))
+        assert entry.p95 == mine[int(np.ceil(0.95 * len(mine))) - 1]
+        assert entry.highest == mine[-1]
+        assert entry.over == pytest.approx(np.mean([score >= 0.5 for score in mine]))
+    assert document_scores(world.corpus, excluded, scores, 0.5, limit=2) == (found[:2], count)
 
 
 def test_the_histogram_counts_every_living_chunk_once(world):

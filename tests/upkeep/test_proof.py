@@ -12,6 +12,7 @@ from retro_cli.filters.ledger import load_ledger
 from retro_cli.index.bitmaps import load_bitmap, save_bitmap
 from retro_cli.index.catalogue import current_generation, excluded_rows
 from retro_cli.index.generation import Filtered
+from retro_cli.query.retrieve import Retriever
 from retro_cli.store.layout import Layout
 from retro_cli.upkeep.proof import prove
 
@@ -93,6 +94,25 @@ def test_copies_that_survive_are_counted_and_their_sources_named(library, retro)
 
 def test_older_generations_that_still_hold_removed_chunks_are_named(library):
     assert prove(library).older == ("1",)
+
+
+def test_a_removed_chunk_that_follows_a_kept_one_as_its_continuation_is_a_leak(
+    retro, library, monkeypatch
+):
+    assert retro("filter", "undo", "p.db", 1).code == 0
+    first = retro("query", "p.db", "the boat 1 of good the storm 1", "--json").rows[0]["hits"][0]
+    assert first["continuation"]
+    following = first["chunk"] + 1
+    assert retro("filter", "add", "p.db", "--chunk", following, "--reason", "x").code == 0
+    assert prove(library).leaks == []
+    monkeypatch.setattr(Retriever, "_may_continue", lambda *_: True)
+    assert f"chunk {following} was found" in prove(library).leaks[0]
+
+
+def test_a_generation_that_holds_nothing_removed_is_not_named(retro, library):
+    assert prove(library).older == ("1",)
+    assert retro("filter", "add", "p.db", "--match", "zebra", "--reason", "x", "--yes").code == 0
+    assert prove(library).older == ("1",)  # the second has the same chunks masked
 
 
 def test_a_sample_of_none_still_looks_at_the_structure(library, retro):

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from retro_cli.config import fingerprint
 from retro_cli.embeddings.batching import plan_batches
 from retro_cli.embeddings.hashes import model_sha256
+from retro_cli.embeddings.places import HUB, hub_folder
 from retro_cli.errors import ConfigError, UsageError
 from retro_cli.filters.scorers.contract import Batch, Scores
 
@@ -39,8 +40,9 @@ class HubScorer:
     ) -> None:
         """toxic_label: one of the model's labels; by default the one whose name says so.
 
-        Raises UsageError (not here and no download allowed, or no such label) or ConfigError (not
-        a classifier that loads from safetensors).
+        A name that was fetched once is found in the hub's cache from then on. Raises UsageError
+        (not here and no download allowed, or no such label) or ConfigError (no name, or not a
+        classifier that loads from safetensors).
         """
         folder = _folder(folder_or_name, allow_download)
         self.name = f"hf:{folder_or_name}"
@@ -116,19 +118,7 @@ def _folder(folder_or_name: str, allow_download: bool) -> Path:
     folder = Path(folder_or_name).expanduser()
     if folder.is_dir():
         return folder
-    if not allow_download:
-        raise UsageError(
-            f"there is no folder '{folder_or_name}', and retro downloads nothing unasked",
-            "allow a download with --download, or give a local folder",
-        )
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(folder_or_name, allow_patterns=list(_SHAPING)))
-    except (OSError, ValueError) as error:  # the hub's own errors are OSErrors or ValueErrors
-        raise ConfigError(
-            f"{folder_or_name} could not be fetched ({error})", "check the name and the network"
-        ) from error
+    return hub_folder(f"{HUB}{folder_or_name}", allow_download)
 
 
 def _load(folder: Path) -> tuple[Any, Any]:

@@ -107,6 +107,38 @@ def test_a_label_that_the_model_lacks_is_refused():
         choose_label({0: "ok", 1: "toxic"}, "rude")
 
 
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """A model that was fetched before, as the hub's library keeps it."""
+    cache = tmp_path / "hub" / "models--someone--some-model"
+    write_model(cache / "snapshots" / "1234", {0: "fine", 1: "toxic"})
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("1234")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return cache / "snapshots" / "1234"
+
+
+def test_a_model_that_was_fetched_before_needs_no_leave(cached):
+    by_name, by_folder = HubScorer("someone/some-model"), HubScorer(str(cached))
+    assert by_name.fingerprint == by_folder.fingerprint
+    assert by_name.name == "hf:someone/some-model"
+
+
+def test_a_rule_on_the_scores_of_a_fetched_model_stands_for_what_comes_later(
+    retro, db, archive, cached
+):
+    assert retro("filter", "score", db, "--scorer", "hf:someone/some-model").code == 0
+    rule = ("--min-toxicity", 0.0, "--scores", "hf-some-model", "--reason", "x", "--yes")
+    added = retro("filter", "add", db, *rule)
+    assert added.code == 0, added.err
+    (archive / "later.md").write_text("# Later\n\nA new boat came to the harbour.\n")
+    for stage in (("chunk", archive, "--db", db), ("embed", db), ("index", db)):
+        done = retro(*stage)
+        assert done.code == 0, done.err
+    assert retro("query", db, "a new boat", "--json").rows[0]["hits"] == []
+    assert retro("rollback", db, 1).code == 0
+
+
 def test_no_download_without_leave():
     with pytest.raises(UsageError, match="downloads nothing"):
         HubScorer("someone/some-model")
