@@ -140,7 +140,8 @@ def prove(layout: Layout, sample: int = 200, seed: int = 0, progress: Progress =
             _measure(retriever, queries, live, seed, proof)
         if proof.removed:
             _count_copies(layout, retriever, removed, kept, proof)
-            proof.older = _older(retriever, removed)
+            # A removed chunk may stand for a kept one with the same text, and is shown as that.
+            proof.older = _older(retriever, removed & ~live)
         return proof
     finally:
         retriever.close()

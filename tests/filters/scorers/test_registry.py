@@ -70,6 +70,13 @@ def test_an_installed_package_is_asked_for_probabilities(monkeypatch):
     assert scorer.score(Batch([], None)).shape == (0,)
 
 
+def test_the_real_package_tells_an_insult_from_a_greeting():
+    scorer = load_scorer("profanity", encoder_fingerprint="one")
+    insult, greeting = scorer.score(Batch(["you stupid bastard", "good morning to you"], None))
+    assert 0 <= greeting < 0.3 < 0.7 < insult <= 1
+    assert scorer.fingerprint == load_scorer("profanity", encoder_fingerprint="two").fingerprint
+
+
 def test_nothing_heavy_is_imported_for_the_scorers_that_ship():
     code = (
         "import sys\n"
