@@ -174,7 +174,8 @@ def _older(retriever: Retriever, removed: Bits) -> tuple[str, ...]:
         if generation is None or generation.number == retriever.generation.number:
             continue
         _, reachable = _ids(folder, generation)
-        if removed[reachable].any():
+        # After a rollback the others may know later chunks.
+        if removed[reachable[reachable < len(removed)]].any():
             holding.append(str(generation.number))
     return tuple(holding)
 

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from retro_cli import Database
 from retro_cli.chunks.manifest import require_manifest
+from retro_cli.reading.text_table import given_ids
 
 SECRET = "zebra xylophone quicksand"
 
@@ -56,6 +57,9 @@ def decoded(db: Path, tokenizer: Path) -> str:
                     ids = np.frombuffer(row["tokens"], f"<u{width}").tolist()
                     found.append(words.decode(ids))
                 found.append(repr({k: v for k, v in row.items() if k != "tokens"}))
+        elif path.suffix == ".npz":
+            with np.load(path) as arrays:
+                found += [repr(arrays[name].tolist()) for name in arrays.files]
         elif path.suffix not in (".npy", ".f4", ".faiss", ".bitmap"):
             found.append(path.read_text(encoding="utf-8"))
     return "\n".join(found)
@@ -94,8 +98,10 @@ def indexed_ids(db: Path) -> set[int]:
 def test_a_purge_leaves_nothing_to_decode(retro, ask, forum, static_encoder):
     assert SECRET in decoded(forum, static_encoder)
     assert retro("filter", "score", forum, "--scorer", "words").code == 0
+    assert retro("neighbours", forum, "-k", 4).code == 0
     bad = [row["chunk"] for row in ask(forum, SECRET, 999) if row["source"] == "bad"]
-    assert retro("filter", "add", forum, "--source", "bad", "--reason", "noise").code == 0
+    rule = ("--source", "bad", "--copies", "near", "--reason", "noise")
+    assert retro("filter", "add", forum, *rule).code == 0
     before = {hit["chunk"]: hit["score"] for hit in ask(forum, "the ferry left", 30)}
     refused = retro("compact", forum, "--purge")
     assert refused.code == 2
@@ -120,6 +126,9 @@ def test_a_purge_leaves_nothing_to_decode(retro, ask, forum, static_encoder):
         [np.fromfile(path, "<f4") for path in (forum / "attributes" / "words").glob("*.f4")]
     )
     assert np.isnan(scores[bad]).all()
+    with Database.open(forum) as opened:
+        given = given_ids(opened.retriever.layout, "default", opened.retriever.own)
+        assert not set(bad) & set(np.concatenate(list(given)).tolist())
 
 
 def test_a_purged_rule_cannot_be_undone_and_goes_on_holding(retro, ask, forum, tmp_path):
