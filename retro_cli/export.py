@@ -121,4 +121,5 @@ def _to_npy(
         header = {"descr": "<f4", "fortran_order": False, "shape": (rows, dim)}
         np.lib.format.write_array_header_1_0(file, header)
         for table in tables:
-            table["vector"].combine_chunks().flatten().to_numpy().astype("<f4").tofile(file)
+            vectors = table["vector"].combine_chunks().flatten().to_numpy().astype("<f4")
+            file.write(vectors.data)  # tofile would not say why it failed

@@ -103,7 +103,8 @@ def write_vectors(target: Path, rows: int, dim: int, blocks: Iterator[Floats]) -
                     f"the vector of row {row} for {target.name} holds NaN or infinity",
                     "check the encoder's weights, or the file given to --from",
                 )
-            block.astype("<f2").tofile(file)
+            # tofile would not say why it failed.
+            file.write(np.ascontiguousarray(block, dtype="<f2").data)
             written += len(block)
         if written != rows:
             vectors, chunks = counted(written, "vector"), counted(rows, "chunk")

@@ -89,7 +89,7 @@ def tables(layout: Layout) -> list[ScoreTable]:
 def write_scores(folder: Path, part: str, scores: Floats) -> FileRecord:
     staging = folder / f"{part}.staging"
     with replacing(staging) as temporary:
-        scores.astype("<f4").tofile(temporary)
+        temporary.write_bytes(scores.astype("<f4").data)  # tofile does not say why it failed
     record = FileRecord.of(staging)
     name = f"{part}-{record.sha256[:8]}.f4"
     staging.rename(folder / name)

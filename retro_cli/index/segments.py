@@ -136,6 +136,13 @@ def load_index(path: Path, flags: int = 0) -> Any:
         raise IntegrityError(f"{path} {what}", "run retro index to make it again") from error
 
 
+def write_index(index: Any, path: Path) -> None:
+    """Faiss writes through a Python file: its own writer would not say why it failed."""
+    callback: Any = faiss.PyCallbackIOWriter  # type: ignore[attr-defined]
+    with path.open("wb") as file:
+        faiss.write_index(index, callback(file.write))
+
+
 def inverted_file(index: Any) -> Any:
     """The inverted file within ``index``, as its own class. Keep ``index`` while it is used."""
     return faiss.downcast_index(faiss.extract_index_ivf(index))
@@ -218,7 +225,7 @@ def holds_float16(ivf: Any) -> bool:
 
 def _write(index: Any, out: Path, vectors: Vectors | None) -> SegmentInfo:
     ids = stored_ids(index)
-    faiss.write_index(index, str(out))
+    write_index(index, out)
     ivf = inverted_file(index)
     return SegmentInfo(
         rows=len(ids),

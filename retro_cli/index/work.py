@@ -21,6 +21,7 @@ from retro_cli.index.segments import (
     merge_plan,
     merge_segments,
     stored_ids,
+    write_index,
 )
 from retro_cli.index.train import train_template
 from retro_cli.index.vectors import Bits, Ids, Vectors
@@ -45,7 +46,6 @@ class SegmentWork:
 
     def template(self, live: Bits, plan: IndexPlan, seed: int) -> FileRecord:
         """An index of no rows, trained on a sample of the live ones."""
-        import faiss
 
         def make(path: Path) -> None:
             trained = train_template(
@@ -56,7 +56,7 @@ class SegmentWork:
                 threads=self.threads,
                 progress=self.progress,
             )
-            faiss.write_index(trained, str(path))
+            write_index(trained, path)
 
         return self._made("template", self.identity, make).file
 
@@ -136,8 +136,12 @@ class SegmentWork:
             if not self.verified.problem(known.file):
                 return known
         staging = self.folder / f"{stem}.tmp"
-        info = make(staging)
-        sync_file(staging)
+        try:
+            info = make(staging)
+            sync_file(staging)
+        except BaseException:  # a full disk needs the room
+            staging.unlink(missing_ok=True)
+            raise
         file = FileRecord.of(staging)
         name = f"{stem}-{file.sha256[:12]}.faiss"
         staging.rename(self.folder / name)
