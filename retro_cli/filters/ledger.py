@@ -22,7 +22,10 @@ FILE = "ledger.json"
 
 @dataclass(frozen=True)
 class Ledger:
+    """``purged``: no generation up to this number is answered from again, kept or not."""
+
     rules: tuple[Rule, ...] = ()
+    purged: int = 0
 
     @property
     def active(self) -> tuple[Rule, ...]:
@@ -42,7 +45,8 @@ class Ledger:
         return self.rules[number - 1]
 
     def added(self, rule: Rule) -> Ledger:
-        return Ledger((*self.rules, replace(rule, number=self.next_number, created=now())))
+        added = replace(rule, number=self.next_number, created=now())
+        return replace(self, rules=(*self.rules, added))
 
     def undone(self, number: int, *, lift: bool = False) -> Ledger:
         """Raises UsageError for a rule that does not hold any more, or whose rows were purged.
@@ -63,12 +67,15 @@ class Ledger:
         return self.changed({number}, UNDONE)
 
     def changed(self, numbers: set[int], state: str) -> Ledger:
-        return Ledger(
-            tuple(
-                replace(rule, state=state, changed=now()) if rule.number in numbers else rule
-                for rule in self.rules
-            )
+        rules = tuple(
+            replace(rule, state=state, changed=now()) if rule.number in numbers else rule
+            for rule in self.rules
         )
+        return replace(self, rules=rules)
+
+    def without_return(self, generation: int) -> Ledger:
+        """After a purge of that generation and all before it."""
+        return replace(self, purged=max(self.purged, generation))
 
     def as_of(self, numbers: tuple[int, ...]) -> Ledger:
         """The ledger with just these rules in force, but for purged ones, which stay."""
@@ -77,7 +84,9 @@ class Ledger:
         return self.changed(revived, ACTIVE).changed(gone, UNDONE)
 
     def to_json(self) -> dict[str, Any]:
-        return {"format": FORMAT_VERSION, "rules": [rule.to_json() for rule in self.rules]}
+        purged = {"purged": self.purged} if self.purged else {}
+        rules = [rule.to_json() for rule in self.rules]
+        return {"format": FORMAT_VERSION, "rules": rules, **purged}
 
     def save(self, layout: Layout) -> None:
         layout.filters.mkdir(exist_ok=True)
@@ -96,7 +105,8 @@ def load_ledger(layout: Layout) -> Ledger:
                 f"{path} has format {value['format']}, this retro reads {FORMAT_VERSION}",
                 "upgrade: pip install --upgrade retro-cli",
             )
-        return Ledger(tuple(Rule.from_json(rule) for rule in value["rules"]))
+        rules = tuple(Rule.from_json(rule) for rule in value["rules"])
+        return Ledger(rules, int(value.get("purged", 0)))
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(
             f"{path} lacks what it should hold ({error})", "restore it from a backup"

@@ -9,6 +9,7 @@ import numpy as np
 
 from retro_cli.config import fingerprint
 from retro_cli.events import Progress
+from retro_cli.filters.ledger import load_ledger
 from retro_cli.index.bitmaps import load_bitmap, save_bitmap
 from retro_cli.index.catalogue import numbered
 from retro_cli.index.generation import Filtered, Generation, Segment
@@ -129,7 +130,8 @@ class Build:
             filtered=self._filtered(),
             cause=self.cause or _cause(len(new), died, self.reason),
         )
-        generation = numbered(self.folder, generation)
+        purged = load_ledger(self.job.layout).purged  # no number of those is used again
+        generation = numbered(self.folder, generation, purged)
         self._commit(generation, measured.tuned)
         return IndexReport(
             generation,

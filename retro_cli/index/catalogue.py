@@ -88,8 +88,8 @@ def all_generations(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("gen-[0-9]*[0-9].json"))
 
 
-def numbered(folder: Path, generation: Generation) -> Generation:
-    """The generation with the next number after all there are.
+def numbered(folder: Path, generation: Generation, after: int = 0) -> Generation:
+    """The generation with the next number after all there are, and after ``after``.
 
     If the last of them is this very generation, a run was killed before it moved CURRENT: its
     number is taken again, so that an interrupted run ends as an undisturbed one.
@@ -99,7 +99,7 @@ def numbered(folder: Path, generation: Generation) -> Generation:
     again = replace(generation, number=last)
     if names and (folder / names[-1]).read_bytes() == json_bytes(again.to_json()):
         return again
-    return replace(generation, number=last + 1)
+    return replace(generation, number=max(last, after) + 1)
 
 
 def generation_chunks(folder: Path, generation: Generation) -> ChunkManifest:

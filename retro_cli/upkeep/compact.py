@@ -6,19 +6,17 @@ Queries go on: they keep the generation they opened, and the next ones open the 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from retro_cli.chunks.blank import blanked
-from retro_cli.chunks.commit import QUARANTINE
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live
 from retro_cli.chunks.manifest import ChunkManifest, require_manifest
 from retro_cli.embeddings.manifest import made_by
-from retro_cli.errors import LockedError, NotBuiltYet, UsageError
+from retro_cli.errors import NotBuiltYet, UsageError
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.copies import remember
 from retro_cli.filters.exclusion import corpus_of, exclude
@@ -37,17 +35,23 @@ from retro_cli.index.catalogue import (
 from retro_cli.index.generation import Generation
 from retro_cli.index.state import read_state
 from retro_cli.index.work import too_dead
-from retro_cli.store.atomic import disk_errors, replacing, sweep_temporaries
+from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
 from retro_cli.store.sweep import KEEP_GENERATIONS, sweep_unreferenced
 from retro_cli.upkeep.apply import extend
+from retro_cli.upkeep.purge import (
+    PURGE,
+    clean_quarantine,
+    forget_unfinished,
+    leave_nothing,
+    no_way_back,
+)
 from retro_cli.upkeep.rewrite import Rewritten, rewrite_without
 from retro_cli.wording import counted
 
 Bits = npt.NDArray[np.bool_]
 MAX_DEAD = 0.2
-PURGE = "compact --purge"
 
 
 @dataclass(frozen=True)
@@ -96,21 +100,26 @@ def compact(
         besides = {}
         doomed = _over(manifest, dead, limit)
         if purge:
-            _clean_quarantine(layout)
+            clean_quarantine(layout)
         _remember_originals(layout, manifest, doomed)
-        if rules:
+        if purge:
             ledger = load_ledger(layout).changed(set(rules), PURGED)
-            besides[f"filters/{LEDGER}"] = ledger.to_json()
+            if _unblanked(layout, manifest, doomed):
+                ledger = ledger.without_return(base.number)
+            if ledger != load_ledger(layout):
+                layout.filters.mkdir(exist_ok=True)
+                besides[f"filters/{LEDGER}"] = ledger.to_json()
         report = rewrite_without(layout, doomed, besides=besides, progress=progress)
         generation, segments = _new_generation(layout, base, limit, purge, progress)
         if purge:
-            _forget_unfinished(layout)
+            no_way_back(layout, generation)
+            forget_unfinished(layout)
         keep = 1 if purge else KEEP_GENERATIONS if keep_generations is None else keep_generations
         sweep_unreferenced(layout, keep)
         tidy_scores(layout)
         left = all_generations(layout.index)
         if purge:
-            _leave_nothing(layout, left, generation)
+            leave_nothing(layout, left, generation)
         return CompactReport(
             generation=generation.number,
             rewritten=report,
@@ -211,38 +220,3 @@ def _remember_originals(layout: Layout, manifest: ChunkManifest, doomed: Bits) -
         corpus = corpus_of(layout, manifest, aliases)
         for rule in rules:
             remember(layout, rule.number, rule_originals(corpus, rule))
-
-
-def _clean_quarantine(layout: Layout) -> None:
-    """Records that were set aside may quote what is purged: their excerpts go."""
-    path = layout.chunks / QUARANTINE
-    if not path.exists():
-        return
-    with (
-        replacing(path) as temporary,
-        path.open(encoding="ascii") as lines,
-        temporary.open("w", encoding="ascii") as out,
-    ):
-        for line in lines:
-            record = {**json.loads(line), "excerpt": ""}
-            out.write(json.dumps(record, sort_keys=True) + "\n")
-
-
-def _forget_unfinished(layout: Layout) -> None:
-    """What a killed run had finished may hold purged text: that run starts over."""
-    for folder in (layout.chunks, layout.embeddings, layout.index):
-        (folder / "journal.jsonl").unlink(missing_ok=True)
-    for leftover in layout.chunks.glob("part-*.rejected.jsonl"):
-        leftover.unlink()
-    (layout.root / ".stdin").unlink(missing_ok=True)
-
-
-def _leave_nothing(layout: Layout, left: list[str], generation: Generation) -> None:
-    for folder in (layout.chunks, layout.embeddings, layout.index):
-        sweep_temporaries(folder)
-    held = [name for name in left if name != generation.file_name]
-    if held:
-        raise LockedError(
-            f"a reader still holds {held[0].removesuffix('.json')}, and so the text in it",
-            "nothing is lost: run the same command again when the reader has closed",
-        )

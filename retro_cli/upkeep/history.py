@@ -15,7 +15,7 @@ from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
 from retro_cli.upkeep.apply import remake
-from retro_cli.upkeep.compact import PURGE
+from retro_cli.upkeep.purge import PURGE
 from retro_cli.upkeep.scoring import refresh_scores
 
 
@@ -86,14 +86,16 @@ def rollback(
 
 def _kept(layout: Layout, number: int) -> Generation:
     name = f"gen-{number:06d}.json"
-    kept = all_generations(layout.index)
-    if name in kept:
-        return load_generation(layout.index, name)
-    purged = [entry for entry in history(layout) if entry.cause == PURGE]
-    numbers = ", ".join(str(entry.number) for entry in history(layout)) or "none"
-    if purged and number < purged[-1].number:
+    entries = history(layout)
+    purges = [entry.number for entry in entries if entry.cause == PURGE]
+    # A reader may hold what a purge could not remove yet: it is on the disk, and gone all the same.
+    oldest = max([load_ledger(layout).purged + 1, *purges])
+    kept = ", ".join(str(entry.number) for entry in entries if entry.number >= oldest) or "none"
+    if 1 <= number < oldest:
         raise UsageError(
-            f"generation {number} went with the purge of generation {purged[-1].number}",
-            f"there is no way back past a purge; kept: {numbers}",
+            f"generation {number} went with a purge",
+            f"there is no way back past a purge; kept: {kept}",
         )
-    raise UsageError(f"there is no generation {number}", f"kept: {numbers} (retro history)")
+    if name in all_generations(layout.index):
+        return load_generation(layout.index, name)
+    raise UsageError(f"there is no generation {number}", f"kept: {kept} (retro history)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import faiss
@@ -15,6 +16,7 @@ from tokenizers import Tokenizer
 from retro_cli import Database
 from retro_cli.chunks.manifest import require_manifest
 from retro_cli.reading.text_table import given_ids
+from retro_cli.store.lock import ReadHold
 
 SECRET = "zebra xylophone quicksand"
 
@@ -245,3 +247,84 @@ def test_a_purge_waits_for_readers_of_the_old_text(retro, forum, static_encoder)
         assert reader.query("the ferry left", k=5)
     assert retro("compact", forum, "--purge", "--yes").code == 0
     assert SECRET not in decoded(forum, static_encoder)
+
+
+@pytest.fixture
+def replaced(retro, forum, tmp_path):
+    """The forum after an edit that took its secret out; its text is dead, and on the disk."""
+    path = tmp_path / "forum" / "posts.jsonl"
+    path.write_text("".join(line for line in path.open() if SECRET not in line))
+    assert retro("build", tmp_path / "forum", "--db", forum, "--prune").code == 0
+    return forum
+
+
+def is_refused_past_a_purge(retro, db):
+    before = ids(retro, db)
+    for how in ([], ["--with-filters"]):
+        refused = retro("rollback", db, 1, *how)
+        assert refused.code == 2
+        assert "generation 1 went with a purge" in refused.err
+        assert "no way back past a purge" in refused.err
+    assert ids(retro, db) == before
+
+
+def ids(retro, db):
+    hits = retro("query", db, SECRET, "-k", 999, "--json").rows[0]["hits"]
+    assert not [hit for hit in hits if hit["source"] == "bad"]
+    return [hit["chunk"] for hit in hits]
+
+
+@pytest.mark.parametrize("more", [0, 4])
+def test_no_rollback_past_a_purge_that_waits_for_a_reader(retro, forum, more):
+    """Nor when the generation that the purge made has itself been swept."""
+    with Database.open(forum) as reader:
+        retro("filter", "add", forum, "--source", "bad", "--reason", "noise")
+        assert retro("compact", forum, "--purge", "--yes").code == 5
+        for number in range(more):
+            assert retro("filter", "add", forum, "--doc", f"p{number}", "--reason", "x").code == 0
+        assert (forum / "index" / "gen-000001.json").exists()
+        is_refused_past_a_purge(retro, forum)
+        assert reader.query("the ferry left", k=5)
+    assert retro("compact", forum, "--purge", "--yes").code == 0
+    is_refused_past_a_purge(retro, forum)
+
+
+@pytest.mark.parametrize("first", [[], ["--max-dead", 0]])
+def test_no_rollback_past_a_purge_of_replaced_text(retro, forum, replaced, first):
+    """Also where a compaction had left the purge nothing to do but to wait."""
+    hold = ReadHold(forum / "index" / "gen-000001.json")
+    if first:
+        assert retro("compact", forum, *first).code == 0
+    assert retro("compact", forum, "--purge", "--yes").code == 5
+    is_refused_past_a_purge(retro, forum)
+    hold.close()
+
+
+def test_no_rollback_past_a_purge_that_was_killed(retro, forum, replaced, monkeypatch):
+    def interrupted(*args, **named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("retro_cli.upkeep.compact._new_generation", interrupted)
+        assert retro("compact", forum, "--purge", "--yes").code == 130
+    is_refused_past_a_purge(retro, forum)
+    assert retro("compact", forum, "--purge", "--yes").code == 0
+    is_refused_past_a_purge(retro, forum)
+
+
+def test_what_is_made_after_a_purge_can_be_gone_back_to(retro, ask, forum):
+    retro("filter", "add", forum, "--source", "bad", "--reason", "noise")
+    assert retro("compact", forum, "--purge", "--yes").code == 0
+    purged, before = numbers(retro, forum), ask(forum, "the ferry")
+    assert retro("compact", forum, "--purge", "--yes").code == 0  # has nothing to do
+    retro("filter", "add", forum, "--doc", "p1", "--reason", "x")
+    assert retro("rollback", forum, purged[-1], "--with-filters").code == 0
+    assert ask(forum, "the ferry") == before
+    shutil.rmtree(forum / "index")
+    assert retro("index", forum).code == 0
+    assert numbers(retro, forum) == purged == [3]  # no number that was purged is used again
+    assert retro("rollback", forum, 3).code == 0
+
+
+def numbers(retro, db):
+    return [row["number"] for row in retro("history", db, "--json").rows]
