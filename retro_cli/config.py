@@ -40,10 +40,13 @@ class Settings:
     input_format: str = ""
     encoder: str = "all-MiniLM-L6-v2"
     precision: str = "auto"
+    keep_generations: int = 3
 
     def __post_init__(self) -> None:
         if not 1 <= self.tokens <= 8192:
             raise ConfigError(f"a chunk of {self.tokens} tokens", "choose between 1 and 8192")
+        if self.keep_generations < 1:
+            raise ConfigError(f"{self.keep_generations} generations to keep", "keep 1 at the least")
         _one_of("cut", self.cut, CUTS)
         _one_of("dedup", self.dedup, DEDUPS)
         _one_of("precision", self.precision, ("auto", "fp32", "int8", "fp16"))

@@ -135,13 +135,13 @@ def embed(
 
 def index(layout: Layout, job: IndexJob, *, progress: Progress = SILENT) -> IndexReport:
     """Build or update the index of a database, then remove files that nothing refers to."""
-    load_settings(layout)  # refuses what a newer version wrote
+    load_settings(layout)  # refuses what a newer version wrote, before there is a lock
     with disk_errors(layout.root), writer_lock(layout.root, "index"):
         if job.text_queries is None:
             job = replace(job, text_queries=span_queries)
         refresh_scores(layout, progress)
         report = index_stage(job, progress)
-        sweep_unreferenced(layout)
+        sweep_unreferenced(layout, load_settings(layout).keep_generations)
         return report
 
 

@@ -27,6 +27,7 @@ def test_settings_read_back_as_they_were_saved(tmp_path_factory, field, encoder,
         ({"encoder": "other"}, False),
         ({"precision": "int8"}, False),
         ({"dedup": "none"}, False),
+        ({"keep_generations": 9}, False),
     ],
 )
 def test_only_what_shapes_a_chunk_changes_its_fingerprint(change, matters):
@@ -37,7 +38,14 @@ def test_only_what_shapes_a_chunk_changes_its_fingerprint(change, matters):
 
 
 @pytest.mark.parametrize(
-    "change", [{"tokens": 0}, {"cut": "line"}, {"dedup": "all"}, {"precision": "int4"}]
+    "change",
+    [
+        {"tokens": 0},
+        {"cut": "line"},
+        {"dedup": "all"},
+        {"precision": "int4"},
+        {"keep_generations": 0},
+    ],
 )
 def test_an_impossible_choice_is_refused(change):
     with pytest.raises(ConfigError):
@@ -51,3 +59,12 @@ def test_none_means_as_before():
 def test_no_database_is_said_to_be_none(tmp_path):
     with pytest.raises(NotBuiltYet, match="not a retrieval database"):
         load_settings(Layout(tmp_path))
+
+
+def test_a_database_from_before_there_was_a_number_keeps_three_generations(tmp_path):
+    layout = Layout(tmp_path)
+    save_settings(layout, Settings(tokens=32))
+    lines = layout.settings.read_text().splitlines(keepends=True)
+    layout.settings.write_text("".join(line for line in lines if "generations" not in line))
+    assert load_settings(layout) == Settings(tokens=32)
+    assert load_settings(layout).keep_generations == 3

@@ -49,7 +49,10 @@ def compact(
     ] = False,
     keep_generations: Annotated[
         int | None,
-        typer.Option(min=1, help="Generations to keep for rollback. (default: 3)"),
+        typer.Option(
+            min=1,
+            help="Generations to keep for rollback, from now on: the number lasts. (at first: 3)",
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a purge.")] = False,
 ) -> None:

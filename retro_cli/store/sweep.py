@@ -9,11 +9,9 @@ from typing import Any
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import remove_unread
 
-KEEP_GENERATIONS = 3
 
-
-def sweep_unreferenced(layout: Layout, keep: int = KEEP_GENERATIONS) -> list[Path]:
-    """Drop all but the newest generations, then every file that nothing names any more.
+def sweep_unreferenced(layout: Layout, keep: int) -> list[Path]:
+    """Drop all but the newest ``keep`` generations, then every file that nothing names any more.
 
     The caller holds the lock. Returns what was removed. A generation that some reader holds
     stays, with all its files, until a later sweep.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from retro_cli.config import load_settings
 from retro_cli.errors import IntegrityError
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.exclusion import exclusion_key
@@ -55,7 +56,7 @@ def remake(
     if ledger is not None:
         ledger.save(layout)
     report = extend(layout, base, state, base.chunks, cause, progress=progress)
-    sweep_unreferenced(layout)
+    sweep_unreferenced(layout, load_settings(layout).keep_generations)
     return report.generation
 
 

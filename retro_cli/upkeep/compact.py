@@ -15,6 +15,7 @@ from retro_cli.chunks.blank import blanked
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live
 from retro_cli.chunks.manifest import ChunkManifest, require_manifest
+from retro_cli.config import load_settings, save_settings
 from retro_cli.embeddings.manifest import made_by
 from retro_cli.errors import NotBuiltYet, UsageError
 from retro_cli.events import SILENT, Progress
@@ -38,7 +39,7 @@ from retro_cli.index.work import too_dead
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
-from retro_cli.store.sweep import KEEP_GENERATIONS, sweep_unreferenced
+from retro_cli.store.sweep import sweep_unreferenced
 from retro_cli.upkeep.apply import extend
 from retro_cli.upkeep.purge import (
     PURGE,
@@ -80,11 +81,13 @@ def compact(
     """Rewrite what holds more dead rows than ``max_dead`` of it.
 
     purge: blank every row that no query may show, whatever its share, and drop all older
-    generations; refused without ``yes``. Raises NotBuiltYet unless the index is up to date, and
-    LockedError if a reader still holds a generation whose text a purge has to remove.
+    generations; refused without ``yes``. keep_generations: how many, from now on, instead of the
+    number that was named last. Raises NotBuiltYet unless the index is up to date, and LockedError
+    if a reader still holds a generation whose text a purge has to remove.
     """
     layout.require()
     with disk_errors(layout.root), writer_lock(layout.root, "compact"):
+        settings = load_settings(layout).changed(keep_generations=keep_generations)
         base = _up_to_date(layout)
         manifest = require_manifest(layout.chunks)
         before = layout.size()
@@ -114,8 +117,9 @@ def compact(
         if purge:
             no_way_back(layout, generation)
             forget_unfinished(layout)
-        keep = 1 if purge else KEEP_GENERATIONS if keep_generations is None else keep_generations
-        sweep_unreferenced(layout, keep)
+        if keep_generations is not None:
+            save_settings(layout, settings)
+        sweep_unreferenced(layout, 1 if purge else settings.keep_generations)
         tidy_scores(layout)
         left = all_generations(layout.index)
         if purge:

@@ -6,9 +6,9 @@ import pytest
 from readers import Readers, at_each_write
 from upkeep_library import BAD, GOOD, Library, posts
 
+from retro_cli.config import Settings
 from retro_cli.database import Database
 from retro_cli.index.catalogue import all_generations
-from retro_cli.store.sweep import KEEP_GENERATIONS
 from retro_cli.upkeep.filtering import undo_rule
 
 
@@ -64,7 +64,7 @@ def test_a_reader_keeps_the_generation_it_opened(library):
         assert "gen-000001.json" in all_generations(library.layout.index)
     assert library.documents() == GOOD
     library.add(match="kind boat|boat was")
-    assert len(all_generations(library.layout.index)) == KEEP_GENERATIONS
+    assert len(all_generations(library.layout.index)) == Settings().keep_generations
 
 
 def test_queries_during_adds_and_undos_get_the_answer_of_one_generation(library, monkeypatch):
