@@ -26,8 +26,6 @@ from retro_cli.query.table import load_table, table_names
 from retro_cli.store.layout import Layout
 from retro_cli.wording import agreed, counted
 
-DRIFT_HINT = 1.2  # how much worse than at training newer rows may fit
-UNEVEN_HINT = 2.4  # how many times as slow a search is as over lists of equal length
 DEAD_HINT = 0.2  # of the rows in the index
 Bits = npt.NDArray[np.bool_]
 
@@ -181,10 +179,11 @@ def _advice(layout: Layout, generation: Generation, dead: Bits, indexed: Bits) -
     """What would make a good index better: training again, or compaction."""
     found = drift(generation)
     retrain = f"retro index {layout.root} --retrain"
-    if found is not None and found.error_ratio > DRIFT_HINT:
-        return f"newer rows fit the training {found.error_ratio:.2f} times worse", retrain
-    if found is not None and found.imbalance > UNEVEN_HINT:
-        return f"uneven lists make a search {found.imbalance:.1f} times as slow", retrain
+    if found is not None and found.unlike:
+        new = counted(found.new_rows, "newer row fits", "newer rows fit")
+        return f"{new} the training {found.error_ratio:.2f} times worse", retrain
+    if found is not None and found.uneven:
+        return f"uneven lists make a search {found.slower:.1f} times as slow as before", retrain
     if dead.sum() > DEAD_HINT * max(1, indexed.sum()):
         return "many of its rows are dead", f"retro compact {layout.root}"
     return "", ""

@@ -12,7 +12,8 @@ from retro_cli.events import Progress
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.index.bitmaps import load_bitmap, save_bitmap
 from retro_cli.index.catalogue import numbered
-from retro_cli.index.generation import Filtered, Generation, Segment
+from retro_cli.index.drift import mean_error, measured_fit
+from retro_cli.index.generation import Filtered, Fit, Generation, Segment
 from retro_cli.index.measure import Measured, as_measured, measure, still_measured
 from retro_cli.index.plan import IndexPlan
 from retro_cli.index.state import Bits, IndexJob, State
@@ -108,6 +109,7 @@ class Build:
             "indexed": save_bitmap(self.folder, "indexed", indexed),
             "dead": save_bitmap(self.folder, "dead", dead),
         }
+        fit = self._fit(template, segments, indexed & ~dead)
         measured = self._measured(segments, dead)
         generation = Generation(
             number=0,
@@ -115,7 +117,10 @@ class Build:
             requested_factory=self.job.factory,
             template=template,
             template_rows=base.template_rows if base else int(live.sum()),
-            trained_error=base.trained_error if base else _mean_error(segments),
+            trained_error=base.trained_error if base else mean_error(segments),
+            trained_imbalance=base.trained_imbalance if base else fit.imbalance,
+            fit=fit,
+            trained=base.trained if base else records["indexed"],
             segments=tuple(segments),
             **records,
             chunks=self.snapshot,
@@ -160,11 +165,19 @@ class Build:
         rows = save_bitmap(self.folder, "excluded", excluded.rows)
         return Filtered(excluded.rules, excluded.key, rows)
 
-    def _bits_before(self, name: Literal["indexed", "dead"]) -> Bits:
+    def _bits_before(self, name: Literal["indexed", "dead", "trained"]) -> Bits:
         total = len(self.state.live)
-        if self.base is None:
-            return np.zeros(total, dtype=bool)
-        return load_bitmap(self.folder, getattr(self.base, name), total)
+        record = getattr(self.base, name) if self.base else None
+        return load_bitmap(self.folder, record, total) if record else np.zeros(total, dtype=bool)
+
+    def _fit(self, template: FileRecord, segments: list[Segment], live: Bits) -> Fit:
+        """Measured anew wherever segments may have changed; rules alone change little."""
+        if self.base is not None and not self.thorough and self.max_dead is None:
+            return self.base.fit
+        paths = [self.folder / segment.file.name for segment in segments]
+        old = live if self.base is None else self._bits_before("trained")
+        new = np.flatnonzero(live & ~old)
+        return measured_fit(self.folder / template.name, paths, self.state.vectors(), new)
 
     def _commit(self, generation: Generation, tuned: TuneResult | None) -> None:
         if tuned is not None:
@@ -186,8 +199,3 @@ class Build:
 def _cause(added: int, died: int, trained: str) -> str:
     what = f"index: {counted(added, 'row')} added, {died:,} gone"
     return f"{what}, trained ({trained})" if trained else what
-
-
-def _mean_error(segments: list[Segment]) -> float:
-    rows = sum(segment.rows for segment in segments)
-    return round(sum(segment.error * segment.rows for segment in segments) / max(rows, 1), 4)

@@ -42,6 +42,19 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """How well the lists fit what they hold now.
+
+    new_rows: rows that a search may return and that came after the training; new_error: their
+    mean of 1 - cosine to the centroid of their list; imbalance: of all segments' lists together
+    """
+
+    new_rows: int = 0
+    new_error: float = 0.0
+    imbalance: float = 1.0
+
+
+@dataclass(frozen=True)
 class Filtered:
     """The rules that a generation was made with, and the rows that they keep out (a bitmap).
 
@@ -108,6 +121,9 @@ class Generation:
     filtered: Filtered = Filtered()
     cause: str = ""  # what made it, for people
     trained_error: float = -1.0  # the segments' mean error when the template was trained
+    trained: FileRecord | None = None  # the rows that were indexed then (a bitmap)
+    trained_imbalance: float = 1.0  # of the lists of all segments then
+    fit: Fit = Fit()
 
     def files(self) -> list[FileRecord]:
         return [
@@ -117,6 +133,7 @@ class Generation:
             self.chunks,
             *(segment.file for segment in self.segments),
             *([self.filtered.rows] if self.filtered.rows else []),
+            *([self.trained] if self.trained and self.trained != self.indexed else []),
         ]
 
     @property
@@ -146,6 +163,9 @@ class Generation:
             "filtered": self.filtered.to_json(),
             "cause": self.cause,
             "trained_error": self.trained_error,
+            "trained_imbalance": self.trained_imbalance,
+            "fit": asdict(self.fit),
+            "trained": self.trained.to_json() if self.trained else None,
         }
 
     @classmethod
@@ -157,8 +177,12 @@ class Generation:
             )
         plain = ("number", "requested_factory", "template_rows", "vectors", "precision", "rows")
         more = ("nprobe", "candidates", "seed", "cause", "trained_error")
+        trained = value.get("trained")  # these three are not in generations of older versions
         return cls(
             **{name: value[name] for name in (*plain, *more)},
+            trained_imbalance=value.get("trained_imbalance", 1.0),
+            fit=Fit(**value.get("fit", {})),
+            trained=FileRecord.from_json(trained) if trained else None,
             plan=IndexPlan(**value["plan"]),
             template=FileRecord.from_json(value["template"]),
             segments=tuple(Segment.from_json(segment) for segment in value["segments"]),

@@ -21,9 +21,6 @@ from retro_cli.index.exact import faiss_threads
 from retro_cli.index.vectors import BLOCK_ROWS, Floats, Ids, Vectors, embedded
 from retro_cli.wording import counted
 
-MAX_OPEN = 8
-CHEAP_ROWS = 1 << 20
-FOLD = 0.1
 DRIFT_SAMPLE = 4096
 
 
@@ -96,37 +93,6 @@ def drop_ids(
     return merge_segments([path], out, vectors, dead)
 
 
-def merge_plan(
-    sizes: Sequence[int], new: int = 0, max_open: int = MAX_OPEN, dead: int = 0
-) -> list[list[int]]:
-    """Which segments to merge: groups of positions in ``sizes``, each to become one segment.
-
-    sizes: rows of each segment; new: rows of one about to be added, at position len(sizes); dead:
-    how many of all these rows are dead. Every further segment costs each query, so up to
-    ``CHEAP_ROWS`` in all are a large segment and a small one, and one again as soon as the small
-    one or the dead are a tenth: rewriting so many codes takes a second, and in between the
-    generations that are kept share the large one. Of more rows, a segment is rewritten once the
-    smaller ones hold twice as much as it does, so each row is rewritten a logarithmic number of
-    times and a small update never rewrites a large segment; beyond ``max_open`` segments the
-    smallest are merged regardless.
-    """
-    counts = [*sizes, *([new] if new else [])]
-    order = sorted(range(len(counts)), key=lambda position: (counts[position], position))
-    total = sum(counts)
-    if len(counts) > 1 < max_open and total <= CHEAP_ROWS:
-        if max(dead, total - max(counts)) >= FOLD * total:
-            return [sorted(order)]
-        return [sorted(order[:-1])] if len(order) > 2 else []
-    take, smaller = 0, 0
-    for rank, position in enumerate(order):
-        if rank and 2 * counts[position] <= smaller:
-            take = rank + 1
-        smaller += counts[position]
-    if len(order) - max(0, take - 1) > max_open:
-        take = len(order) - max_open + 1
-    return [sorted(order[:take])] if take > 1 else []
-
-
 def load_index(path: Path, flags: int = 0) -> Any:
     """The Faiss index in a file. Raises IntegrityError if there is none."""
     try:
@@ -165,6 +131,17 @@ def stored_ids(index: Any) -> Ids:
             pieces.append(faiss.rev_swig_ptr(held, size).copy())
             lists.release_ids(number, held)
     return np.sort(np.concatenate(pieces))
+
+
+def list_sizes(paths: Sequence[Path]) -> Ids:
+    """(nlist,) how long each list is over all of some segments. Nothing else of them is read."""
+    sizes = np.zeros(0, dtype=np.int64)
+    for path in paths:
+        index = load_index(path, faiss.IO_FLAG_MMAP)
+        lists = inverted_file(index).invlists
+        mine = np.array([lists.list_size(n) for n in range(lists.nlist)], dtype=np.int64)
+        sizes = sizes + mine if len(sizes) else mine
+    return sizes
 
 
 def transformed(index: Any, rows: Floats) -> Floats:
@@ -233,14 +210,21 @@ def _write(index: Any, out: Path, vectors: Vectors | None) -> SegmentInfo:
         first_id=int(ids[0]) if len(ids) else -1,
         last_id=int(ids[-1]) if len(ids) else -1,
         imbalance=float(ivf.invlists.imbalance_factor()) if len(ids) else 1.0,
-        quantisation_error=None if vectors is None else _error(index, vectors, ids),
+        quantisation_error=None if vectors is None else quantisation_error(index, vectors, ids),
     )
 
 
-def _error(index: Any, vectors: Vectors, ids: Ids) -> float:
+def quantisation_error(index: Any, vectors: Vectors, ids: Ids) -> float:
+    """The mean of 1 - cosine between a row and the centroid of its list, over a sample.
+
+    Rows without a vector count for nothing.
+    """
     if not len(ids) or inverted_file(index).nlist == 1:
         return 0.0
     step = -(-len(ids) // DRIFT_SAMPLE)
-    rows = transformed(index, vectors.gather(ids[::step]))
-    cosines, _ = inverted_file(index).quantizer.search(rows, 1)
+    rows = vectors.gather(ids[::step])
+    rows = rows[embedded(rows)]
+    if not len(rows):
+        return 0.0
+    cosines, _ = inverted_file(index).quantizer.search(transformed(index, rows), 1)
     return float(np.mean(1 - cosines))

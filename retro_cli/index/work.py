@@ -12,13 +12,13 @@ import numpy.typing as npt
 from retro_cli.config import fingerprint
 from retro_cli.events import Progress
 from retro_cli.index.generation import Segment
+from retro_cli.index.merging import merge_plan
 from retro_cli.index.plan import IndexPlan
 from retro_cli.index.segments import (
     SegmentInfo,
     build_segment,
     drop_ids,
     load_index,
-    merge_plan,
     merge_segments,
     stored_ids,
     write_index,

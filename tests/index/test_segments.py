@@ -7,13 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retro_cli.errors import IntegrityError
+from retro_cli.index.merging import CHEAP_ROWS, MAX_OPEN, merge_plan
 from retro_cli.index.segments import (
-    CHEAP_ROWS,
-    MAX_OPEN,
     build_segment,
     drop_ids,
     load_index,
-    merge_plan,
     merge_segments,
     stored_ids,
 )
