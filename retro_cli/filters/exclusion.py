@@ -15,9 +15,9 @@ from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live, searchable
 from retro_cli.chunks.manifest import ChunkManifest
 from retro_cli.config import fingerprint
-from retro_cli.filters.copies import remembered
 from retro_cli.filters.ledger import Ledger
 from retro_cli.filters.match import Corpus, rule_rows
+from retro_cli.filters.memory import remembered
 from retro_cli.filters.score_table import scores_of, scores_version
 from retro_cli.store.layout import Layout
 

@@ -23,7 +23,8 @@ from retro_cli.chunks.live import own_live
 from retro_cli.chunks.manifest import ChunkManifest, Part
 from retro_cli.chunks.where import parse_where
 from retro_cli.errors import UsageError
-from retro_cli.filters.copies import Originals, copies_of, originals_of
+from retro_cli.filters.copies import copies_of, memory_of, originals_of
+from retro_cli.filters.memory import Memory
 from retro_cli.filters.rules import Passage, Rule, Toxicity
 from retro_cli.store.tables import read_columns
 
@@ -37,14 +38,14 @@ class Corpus:
     """The chunks that rules are matched against.
 
     scores: by the name of a scorer, (next_id,) float32 in [0, 1], NaN where a row has none;
-    remembered: by a rule's number, originals of its copies that are not on the disk any more.
+    remembered: by a rule's number, what is kept of originals that are not on the disk any more.
     """
 
     folder: Path
     manifest: ChunkManifest
     aliases: Aliases
     scores: Callable[[str], Floats]
-    remembered: Callable[[int], Originals] = lambda _: Originals.none()
+    remembered: Callable[[int], Memory] = lambda _: Memory.none()
 
     @cached_property
     def own(self) -> Bits:
@@ -57,8 +58,9 @@ def rule_rows(corpus: Corpus, rule: Rule) -> Bits:
     if rule.copies != "none":
         # Of replaced documents too, while their text is on the disk: a copy stays out when what
         # it copies is edited.
-        originals = rule_originals(corpus, rule, taken) | corpus.remembered(rule.number)
-        taken |= copies_of(corpus.folder, corpus.manifest, originals, rule.copies)
+        originals = originals_of(corpus.folder, corpus.manifest, taken, rule.copies)
+        known = corpus.remembered(rule.number)
+        taken |= copies_of(corpus.folder, corpus.manifest, originals, rule.copies, known)
     if rule.only:
         taken = ~taken
     if rule.until is not None:
@@ -66,11 +68,10 @@ def rule_rows(corpus: Corpus, rule: Rule) -> Bits:
     return taken
 
 
-def rule_originals(corpus: Corpus, rule: Rule, taken: Bits | None = None) -> Originals:
-    """What a rule's copies are copies of, as far as it is on the disk."""
-    if taken is None:
-        taken = _named(corpus, rule) & _conditions(corpus, rule)
-    return originals_of(corpus.folder, corpus.manifest, taken, rule.copies)
+def rule_originals(corpus: Corpus, rule: Rule) -> Memory:
+    """What is to be kept of what a rule's copies are copies of."""
+    taken = _named(corpus, rule) & _conditions(corpus, rule)
+    return memory_of(corpus.folder, corpus.manifest, taken)
 
 
 def compiled(expression: str) -> str:

@@ -19,11 +19,10 @@ from retro_cli.config import load_settings, save_settings
 from retro_cli.embeddings.manifest import made_by
 from retro_cli.errors import NotBuiltYet, UsageError
 from retro_cli.events import SILENT, Progress
-from retro_cli.filters.copies import remember
 from retro_cli.filters.exclusion import corpus_of, exclude
 from retro_cli.filters.ledger import FILE as LEDGER
 from retro_cli.filters.ledger import load_ledger
-from retro_cli.filters.match import rule_originals, rule_rows
+from retro_cli.filters.match import rule_rows
 from retro_cli.filters.rules import ACTIVE, PURGED
 from retro_cli.filters.scores import tidy_scores
 from retro_cli.index.bitmaps import load_bitmap
@@ -41,6 +40,7 @@ from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
 from retro_cli.store.sweep import sweep_unreferenced
 from retro_cli.upkeep.apply import extend
+from retro_cli.upkeep.copies import remember_what_goes
 from retro_cli.upkeep.purge import (
     PURGE,
     clean_quarantine,
@@ -104,7 +104,7 @@ def compact(
         doomed = _over(manifest, dead, limit)
         if purge:
             clean_quarantine(layout)
-        _remember_originals(layout, manifest, doomed)
+        remember_what_goes(layout, manifest, doomed, removed)
         if purge:
             ledger = load_ledger(layout).changed(set(rules), PURGED)
             if _unblanked(layout, manifest, doomed):
@@ -214,13 +214,3 @@ def _new_generation(
         return base, 0  # nothing to do: leave the history alone
     report = extend(layout, base, state, snapshot, cause, max_dead=limit, progress=progress)
     return report.generation, report.segments_compacted
-
-
-def _remember_originals(layout: Layout, manifest: ChunkManifest, doomed: Bits) -> None:
-    """Rules that take copies go on knowing what of, when its text has gone."""
-    rules = [rule for rule in load_ledger(layout).active if rule.copies != "none"]
-    if rules and doomed.any():
-        aliases = Aliases.load(layout.chunks, manifest.aliases)
-        corpus = corpus_of(layout, manifest, aliases)
-        for rule in rules:
-            remember(layout, rule.number, rule_originals(corpus, rule))

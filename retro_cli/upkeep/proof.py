@@ -5,6 +5,7 @@ The rules are matched anew here, so that the proof does not lean on the masks th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from retro_cli.embeddings.encoder import load_encoder
 from retro_cli.embeddings.resolve import resolve
 from retro_cli.errors import RetroError
 from retro_cli.events import SILENT, Progress
-from retro_cli.filters.copies import copies_of, originals_of
 from retro_cli.filters.exclusion import exclude
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.filters.rules import PURGED
@@ -28,6 +28,7 @@ from retro_cli.query.retrieve import Retriever
 from retro_cli.query.table import load_table, table_names
 from retro_cli.reading.text_table import given_ids
 from retro_cli.store.layout import Layout
+from retro_cli.upkeep.copies import surviving
 from retro_cli.wording import agreed, counted, listed
 
 if TYPE_CHECKING:
@@ -61,8 +62,10 @@ class Proof:
     results: int = 0  # results looked at
     recall: float | None = None  # at 10, of the kept chunks against exact search over them
     tables: dict[str, int] = field(default_factory=dict)  # neighbour table -> its generation
-    copies: int = 0  # kept chunks with the very text of a removed one
+    copies: int = 0  # kept chunks with the very text of a removed one, purged or not
     copies_in: tuple[str, ...] = ()
+    near_copies: int = 0  # others, with nearly the text of a removed one
+    near_copies_in: tuple[str, ...] = ()
     older: tuple[str, ...] = ()  # generations on the disk that still hold removed chunks
     leaks: list[str] = field(default_factory=list)
 
@@ -83,12 +86,8 @@ class Proof:
         found.append(f"search: {self._search_line()}")
         if self.recall is not None:
             found.append(f"recall at {K} of the kept chunks: {self.recall:.3f} of exact search")
-        if self.copies:
-            names = ", ".join(self.copies_in)
-            found.append(
-                f"copies: {counted(self.copies, 'kept chunk says', 'kept chunks say')} the same as "
-                f"a removed one (in {names}); a rule with --copies exact takes them too"
-            )
+        found += self._copies_line("exact", self.copies, self.copies_in)
+        found += self._copies_line("near", self.near_copies, self.near_copies_in)
         if self.older:
             found.append(
                 f"on the disk: {listed('generation', self.older)} still "
@@ -107,6 +106,15 @@ class Proof:
         if self.purged:
             return "nothing removed is left to search with: the purge took its text"
         return "nothing is removed yet, so there is nothing to search with"
+
+    def _copies_line(self, how: str, count: int, names: Sequence[str]) -> list[str]:
+        if not count:
+            return []
+        say = counted(count, "kept chunk says", "kept chunks say")
+        takes = f"a rule with --copies {how} takes them too"
+        todo = takes if self.removed else "the purge did not reach them: name them in a rule"
+        what = f"{say} {'nearly ' if how == 'near' else ''}the same as a removed one"
+        return [f"{how} copies: {what} (in {', '.join(names)}); {todo}"]
 
     def leak(self, text: str) -> None:
         if len(self.leaks) < SHOWN_LEAKS:
@@ -138,13 +146,21 @@ def prove(layout: Layout, sample: int = 200, seed: int = 0, progress: Progress =
             queries = _queries(retriever, picked, proof)
             _check_search(retriever, queries, kept, proof, progress)
             _measure(retriever, queries, live, seed, proof)
+        exact, near = surviving(layout, manifest, removed, kept, proof.purged)
+        proof.copies, proof.near_copies = int(exact.sum()), int(near.sum())
+        proof.copies_in, proof.near_copies_in = (_sources(retriever, r) for r in (exact, near))
         if proof.removed:
-            _count_copies(layout, retriever, removed, kept, proof)
             # A removed chunk may stand for a kept one with the same text, and is shown as that.
             proof.older = _older(retriever, removed & ~live)
         return proof
     finally:
         retriever.close()
+
+
+def _sources(retriever: Retriever, rows: Bits) -> tuple[str, ...]:
+    """Some of the sources of some rows."""
+    some = np.flatnonzero(rows)[:1000].tolist()
+    return tuple(sorted({chunk.source for chunk in retriever.rows.get(some)})[:5])
 
 
 def _check_structure(retriever: Retriever, live: Bits, kept: Bits, proof: Proof) -> None:
@@ -253,15 +269,3 @@ def _measure(retriever: Retriever, removed: Floats, live: Bits, seed: int, proof
         if (best >= 0).any()
     ]
     proof.recall = round(float(np.mean(shares)), 4) if shares else None
-
-
-def _count_copies(
-    layout: Layout, retriever: Retriever, removed: Bits, kept: Bits, proof: Proof
-) -> None:
-    originals = originals_of(layout.chunks, retriever.manifest, removed, "exact")
-    same = copies_of(layout.chunks, retriever.manifest, originals, "exact") & kept
-    proof.copies = int(same.sum())
-    if proof.copies:
-        some = np.flatnonzero(same)[:1000].tolist()
-        names = sorted({chunk.source for chunk in retriever.rows.get(some)})
-        proof.copies_in = tuple(names[:5])

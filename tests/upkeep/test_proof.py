@@ -254,3 +254,39 @@ def test_the_proof_for_people_says_no_search_was_clean_when_it_was_not(library, 
     assert result.code == 4
     assert "none of a removed chunk" not in result.out
     assert "leak:" in result.out
+
+
+def test_copies_that_outlive_a_purge_are_counted_exact_and_near(retro, static_encoder, tmp_path):
+    said = "the keeper of the light saw the boat in the storm and the ferry by the harbour "
+    other = "a b c d e f g h i j k l m n o p q r s t u v w x y z "
+    records = [
+        {"id": name, "source": source, "text": text}
+        for name, source, text in (
+            ("bad", "bad", said), ("same", "same", said), ("like", "like", said + "boat"),
+            ("other", "other", other),
+        )
+    ]  # fmt: skip
+    write_jsonl(tmp_path / "p.jsonl", records)
+    how = ["--encoder", static_encoder, "--tokens", 64]
+    assert retro("build", "p.jsonl", "--db", "p.db", *how).code == 0
+    assert retro("filter", "add", "p.db", "--source", "bad", "--reason", "x").code == 0
+
+    def counted():
+        proof = retro("filter", "verify", "p.db", "--json").rows[0]
+        names = ("copies", "copies_in", "near_copies", "near_copies_in")
+        return [proof[name] for name in names]
+
+    def words():
+        return " ".join(retro("filter", "verify", "p.db").out.split())
+
+    survive = [1, ["same"], 1, ["like"]]
+    assert counted() == survive
+    assert "a rule with --copies near takes them too" in words()
+    assert retro("compact", "p.db", "--purge", "--yes").code == 0
+    assert counted() == survive
+    shown = words()
+    assert "near copies: 1 kept chunk says nearly the same as a removed one (in like)" in shown
+    assert "name them in a rule" in shown
+    for source in ("same", "like"):
+        assert retro("filter", "add", "p.db", "--source", source, "--reason", "x").code == 0
+    assert counted() == [0, [], 0, []]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from helpers import write_jsonl
+from upkeep_library import Library, posts
 
 from retro_cli.chunks import stage
+from retro_cli.upkeep.compact import compact
 
 
 @pytest.fixture
@@ -183,3 +186,24 @@ def test_a_purge_within_one_file_of_many_parts_changes_no_answer(
     assert succeed("embed", db, "--json").rows[0]["parts_done"] == 0
     succeed("index", db)
     assert view() == before
+
+
+@pytest.mark.parametrize("moved", ["", "x y z "])
+def test_near_copies_stay_out_after_their_original_is_purged(tmp_path, static_encoder, moved):
+    library = Library(tmp_path, static_encoder, tokens=64)
+    letters = np.random.default_rng(1).choice([*"abcdefghijklmnopqrstuvwxyz"], 640)
+    other = np.random.default_rng(2).choice([*"abcdefghijklmnopqrstuvwxyz"], 640)
+    library.write("a", posts("a", " ".join(letters)))
+    library.write("c", posts("c", " ".join(other)))
+    library.update()
+    library.add(sources=("a",), copies="near")
+    compact(library.layout, purge=True, yes=True)
+    with np.load(library.layout.filters / "originals-000001.npz") as kept:
+        assert {name: kept[name].nbytes for name in kept} == {
+            "texts": 160, "sketches": 160, "sizes": 80
+        }  # fmt: skip
+    library.write("b", posts("b", moved + " ".join(letters)))
+    library.update()
+    assert len(library.hits(source=["c"])) == 10
+    copy = library.hits(source=["b"])
+    assert len(copy) <= (2 if moved else 0)  # where it begins, and the scrap where it ends
