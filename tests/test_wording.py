@@ -7,7 +7,7 @@ import re
 import pytest
 from helpers import write_jsonl
 
-from retro_cli.upkeep.proof import Proof
+from retro_cli.upkeep.proof_report import Proof
 from retro_cli.wording import agreed, counted, listed
 
 
