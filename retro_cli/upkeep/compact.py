@@ -26,6 +26,7 @@ from retro_cli.filters.match import rule_rows
 from retro_cli.filters.rules import ACTIVE, PURGED
 from retro_cli.filters.scores import tidy_scores
 from retro_cli.index.bitmaps import load_bitmap
+from retro_cli.index.build import JOURNAL
 from retro_cli.index.catalogue import (
     all_generations,
     chunk_snapshot,
@@ -36,6 +37,7 @@ from retro_cli.index.generation import Generation
 from retro_cli.index.state import read_state
 from retro_cli.index.work import too_dead
 from retro_cli.store.atomic import disk_errors
+from retro_cli.store.journal import Journal
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
 from retro_cli.store.sweep import sweep_unreferenced
@@ -211,6 +213,7 @@ def _new_generation(
     indexed = load_bitmap(layout.index, base.indexed, len(state.live))
     dead = indexed & ~state.live
     if same and not any(too_dead(layout.index, each, dead, limit) for each in base.segments):
+        Journal(layout.index / JOURNAL).discard()  # of a run that was killed when it was done
         return base, 0  # nothing to do: leave the history alone
     report = extend(layout, base, state, snapshot, cause, max_dead=limit, progress=progress)
     return report.generation, report.segments_compacted

@@ -30,7 +30,7 @@ from retro_cli.filters.match import (
     source_names,
     source_of,
 )
-from retro_cli.filters.rules import Passage, Rule
+from retro_cli.filters.rules import UNDONE, Passage, Rule
 from retro_cli.index.catalogue import current_generation, excluded_rows, generation_chunks
 from retro_cli.index.generation import Generation
 from retro_cli.store.atomic import disk_errors
@@ -191,11 +191,14 @@ def add_rule(
 def undo_rule(
     layout: Layout, number: int, *, lift: bool = False, progress: Progress = SILENT
 ) -> tuple[Rule, int, Generation | None]:
-    """Undo a rule; returns it, how many chunks came back, and the generation in force."""
+    """Undo a rule, or finish an undo that was cut short between ledger and index; returns the
+    rule, how many chunks came back, and the generation in force."""
     layout.require()
     with disk_errors(layout.root), writer_lock(layout.root, "filter undo"):
-        ledger = load_ledger(layout).undone(number, lift=lift)
-        before = current_generation(layout.index)
+        ledger, before = load_ledger(layout), current_generation(layout.index)
+        holds = before is not None and number in before.filtered.rules
+        if not (holds and ledger.get(number).state == UNDONE):
+            ledger = ledger.undone(number, lift=lift)
         if before is not None:
             require_rules(ledger, before.filtered.rules, before.number)
         ledger.save(layout)

@@ -2,6 +2,9 @@
 
 ``kill``: SIGKILL just before the write. ``full``: the write fails with "no space left".
 
+Where there is an index, it is asked before the second run: the answer must be that of the
+generation before or of the one after, and hold nothing that a rule of it takes.
+
 Runs as its own process, which imports everything and starts no thread, and forks for every run:
 a fork of pytest itself would copy half-alive thread pools. Writes one JSON object.
 
@@ -24,16 +27,24 @@ import pyarrow
 pyarrow.set_cpu_count(1)
 
 from retro_cli import pipeline  # noqa: E402
-from retro_cli.errors import DiskFull  # noqa: E402
+from retro_cli.database import Database  # noqa: E402
+from retro_cli.errors import DiskFull, UsageError  # noqa: E402
 from retro_cli.filters import ledger  # noqa: E402
 from retro_cli.filters.rules import Rule  # noqa: E402
+from retro_cli.index.build import JOURNAL  # noqa: E402
+from retro_cli.index.catalogue import current_generation  # noqa: E402
 from retro_cli.index.stage import IndexJob  # noqa: E402
 from retro_cli.query.table import NeighbourSettings  # noqa: E402
 from retro_cli.reading.of_model import reading_of  # noqa: E402
 from retro_cli.reading.text_neighbours import TextsToRead  # noqa: E402
+from retro_cli.store.journal import Journal  # noqa: E402
 from retro_cli.store.layout import Layout  # noqa: E402
+from retro_cli.store.sweep import sweep_unreferenced  # noqa: E402
+from retro_cli.upkeep.apply import in_force  # noqa: E402
 from retro_cli.upkeep.compact import compact  # noqa: E402
-from retro_cli.upkeep.filtering import add_rule  # noqa: E402
+from retro_cli.upkeep.filtering import add_rule, undo_rule  # noqa: E402
+from retro_cli.upkeep.history import rollback  # noqa: E402
+from retro_cli.upkeep.scoring import score_database  # noqa: E402
 
 ledger.now = lambda: "2026-01-01T00:00:00Z"
 
@@ -42,8 +53,8 @@ BOUNDARIES = ("fsync", "replace", "rename", "unlink", "mkdir", "truncate", "ftru
 NOT_COMPARED = (".verified.json", "measured-", ".lock")
 
 
-def chunk(db: Path, corpus: Path, encoder: str) -> None:
-    options = pipeline.ChunkOptions(workers=1, part_bytes=600)
+def chunk(db: Path, corpus: Path, encoder: str, part_bytes: int = 600) -> None:
+    options = pipeline.ChunkOptions(workers=1, part_bytes=part_bytes)
     overrides = {"tokens": 8, "encoder": encoder}
     pipeline.chunk(Layout(db), [str(corpus)], overrides, options)
 
@@ -76,6 +87,52 @@ def texts(db: Path, corpus: Path, encoder: str) -> None:
     pipeline.neighbours(Layout(db), "texts", NeighbourSettings(copies=0.9), texts=held)
 
 
+def chunk_in_few_parts(db: Path, corpus: Path, encoder: str) -> None:
+    chunk(db, corpus, encoder, part_bytes=2000)
+
+
+def edit(db: Path, corpus: Path, encoder: str) -> None:
+    """A document goes: its rows are dead in the parts and in the index."""
+    (corpus / "0.txt").unlink()
+    options = pipeline.ChunkOptions(workers=1, part_bytes=2000, prune=True)
+    pipeline.chunk(Layout(db), [str(corpus)], {}, options)
+    embed(db, corpus, encoder)
+    index(db, corpus, encoder)
+
+
+def compact_all(db: Path, corpus: Path, encoder: str) -> None:
+    compact(Layout(db), max_dead=0.0)
+
+
+def tidy(layout: Layout) -> None:
+    """What any later writer does with what is left of a run that was killed when it was done."""
+    Journal(layout.index / JOURNAL).discard()
+    sweep_unreferenced(layout, 3)
+
+
+def filter_undo(db: Path, corpus: Path, encoder: str) -> None:
+    try:
+        undo_rule(Layout(db), 1)
+    except UsageError:  # the first run got there
+        assert in_force(Layout(db))
+        tidy(Layout(db))
+
+
+def roll_back(db: Path, corpus: Path, encoder: str) -> None:
+    layout = Layout(db)
+    current = current_generation(layout.index)
+    if current is not None and current.cause == "rollback to 1":
+        tidy(layout)
+    else:
+        rollback(layout, 1)
+
+
+def filter_score(db: Path, corpus: Path, encoder: str) -> None:
+    words = corpus.parent / "words.txt"
+    words.write_text("keeper\n")
+    score_database(Layout(db), f"words:{words}", name="words")
+
+
 STAGES: dict[str, Callable[[Path, Path, str], None]] = {
     "chunk": chunk,
     "embed": embed,
@@ -85,6 +142,22 @@ STAGES: dict[str, Callable[[Path, Path, str], None]] = {
     "neighbours": neighbours,
     "texts": texts,
 }
+# What is done to a database once it has rules, and what has to be done before that.
+RULED = ("few parts", "embed", "index", "filter", "edit")
+LATER: dict[str, Callable[[Path, Path, str], None]] = {
+    "few parts": chunk_in_few_parts,
+    "edit": edit,
+    "compact": compact_all,
+    "undo": filter_undo,
+    "rollback": roll_back,
+    "score": filter_score,
+}
+ONLY_TABLES = ("neighbours", "texts")  # write nothing that a query reads
+
+
+def stages_before(stage: str) -> tuple[str, ...]:
+    names = tuple(STAGES)
+    return names[: names.index(stage)] if stage in STAGES else RULED
 
 
 def interrupt_at(count: int, how: str) -> None:
@@ -135,11 +208,35 @@ def contents(db: Path) -> dict[str, bytes]:
     }
 
 
+def ask(db: Path, out: Path) -> None:
+    """Write what one generation answers, and which rules it was made with."""
+    with Database.open(db) as database:
+        rules = database.retriever.generation.filtered.rules
+        hits = [
+            [hit.document, hit.text, hit.continuation, hit.score]
+            for hit in database.query("the ferry number", k=999)
+        ]
+    assert len(hits) > 9
+    if 1 in rules:
+        assert not [hit for hit in hits if hit[0].endswith("1.txt") and "ferry" in f"{hit[1:3]}"]
+    out.write_text(json.dumps([rules, hits]))
+
+
+def answers(db: Path) -> str:
+    """What ``ask`` finds; "" where there is nothing to ask yet, or what went wrong."""
+    if not (db / "index" / "CURRENT").exists():
+        return ""
+    out = db.with_name("answers.json")
+    out.unlink(missing_ok=True)
+    status = run(lambda: ask(db, out))
+    return out.read_text() if status == 0 else f"failed with {status}"
+
+
 def main(stage: str, corpus: Path, encoder: str, work: Path, how: str) -> None:
     before, quiet, killed = work / "before", work / "quiet", work / "killed"
-    names = list(STAGES)
-    for earlier in names[: names.index(stage)]:
-        assert run(lambda name=earlier: STAGES[name](before, corpus, encoder)) == 0  # type: ignore[misc]
+    works = STAGES | LATER
+    for earlier in stages_before(stage):
+        assert run(lambda name=earlier: works[name](before, corpus, encoder)) == 0  # type: ignore[misc]
 
     def prepare(db: Path) -> None:
         shutil.rmtree(db, ignore_errors=True)
@@ -147,25 +244,28 @@ def main(stage: str, corpus: Path, encoder: str, work: Path, how: str) -> None:
             shutil.copytree(before, db)
 
     prepare(quiet)
-    assert run(lambda: STAGES[stage](quiet, corpus, encoder)) == 0
-    expected = contents(quiet)
+    assert run(lambda: works[stage](quiet, corpus, encoder)) == 0
+    expected, whole = contents(quiet), (answers(before), answers(quiet))
+    assert not [each for each in whole if each.startswith("failed")]
     ended = -signal.SIGKILL if how == "kill" else errno.ENOSPC
-    count, different, failed = 0, [], []
+    count, different, failed, wrong = 0, [], [], []
     while True:
         prepare(killed)
-        status = run(lambda: STAGES[stage](killed, corpus, encoder), count + 1, how)
+        status = run(lambda: works[stage](killed, corpus, encoder), count + 1, how)
         if status == 0:
             break
         count += 1
         assert count < 500, f"it never ends by itself (status {status})"
-        again = run(lambda: STAGES[stage](killed, corpus, encoder))
+        if stage not in ONLY_TABLES and (found_now := answers(killed)) not in whole:
+            wrong.append([count, found_now])
+        again = run(lambda: works[stage](killed, corpus, encoder))
         if status != ended or again != 0:
             failed.append([count, status, again])
         elif (found := contents(killed)) != expected:
             names_differ = sorted(set(found) ^ set(expected))
             bytes_differ = sorted(n for n in found if expected.get(n, found[n]) != found[n])
             different.append([count, names_differ, bytes_differ])
-    found = {"interruptions": count, "different": different, "failed": failed}
+    found = {"interruptions": count, "different": different, "failed": failed, "wrong": wrong}
     sys.stdout.write(json.dumps(found) + "\n")
 
 

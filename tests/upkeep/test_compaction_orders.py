@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from helpers import fingerprint, write_jsonl
 
@@ -83,3 +85,53 @@ def test_a_compaction_between_two_generations_is_no_difference(succeed, island):
     for kind in ("added", "removed", "replaced"):
         assert found[kind] == {"count": 0, "names": []}
     assert (found["recut"], found["sources"], found["index"]) == (0, [], [])
+
+
+def test_a_plain_compaction_rewrites_only_what_holds_more_dead_rows_than_the_limit(
+    succeed, ask, static_encoder, tmp_path
+):
+    """200 rows of which 10 % are taken, and 10 of which 30 % are: two segments."""
+
+    def say(name, count):
+        words = ("ferry", "light", "keeper", "island", "storm", "boat", "harbour")
+        records = [
+            {"id": f"{name}{n}", "text": f"the {words[n % 7]} {name} {n}", "source": name}
+            for n in range(count)
+        ]
+        write_jsonl(root / f"{name}.jsonl", records)
+        succeed("build", root, "--db", db, *settings)
+
+    def segments():
+        index = db / "index"
+        current = (index / "CURRENT").read_text().strip()
+        found = json.loads((index / current).read_text())["segments"]
+        return {each["rows"]: each["file"]["name"] for each in found}
+
+    def take(*names):
+        named = [word for name in names for word in ("--doc", name)]
+        succeed("filter", "add", db, *named, "--reason", "x")
+
+    root, db = tmp_path / "in", tmp_path / "two.db"
+    root.mkdir()
+    settings = ["--encoder", static_encoder, "--tokens", 16]
+    say("large", 200)
+    settings = []
+    say("small", 10)
+    large, small = segments()[200], segments()[10]
+    take(*(f"large{n}" for n in range(20)))
+    take(*(f"small{n}" for n in range(3)))
+    assert segments() == {200: large, 10: small}
+    before = ask(db, "the boat", 999)
+    assert len(before) == 187
+    assert succeed("compact", db, "--json").rows[0]["segments"] == 1
+    after = segments()
+    assert after[200] == large
+    assert set(after) == {200, 7}
+    assert after[7] != small
+    assert ask(db, "the boat", 999) == before
+    assert succeed("compact", db, "--json").rows[0]["segments"] == 0
+    assert segments() == after
+    assert succeed("compact", db, "--max-dead", 0.05, "--json").rows[0]["segments"] == 1
+    assert set(segments()) == {180, 7}
+    assert segments()[7] == after[7]
+    assert ask(db, "the boat", 999) == before

@@ -6,6 +6,7 @@ import pytest
 from upkeep_library import BAD, GOOD
 
 from retro_cli import pipeline
+from retro_cli.errors import UsageError
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.index.stage import IndexJob
 from retro_cli.status import status
@@ -59,3 +60,18 @@ def test_a_killed_undo_is_finished_by_the_next_rule(library, monkeypatch):
     assert library.documents() == GOOD
     library.add(match="kind storm")
     assert library.documents() == (GOOD | BAD) - {"good2"}
+
+
+def test_a_killed_undo_is_finished_by_the_same_undo(library, monkeypatch):
+    library.add(sources=("bad",))
+    library.add(match="kind storm")
+    with monkeypatch.context() as patched:
+        kill(patched)
+        with pytest.raises(KeyboardInterrupt):
+            undo_rule(library.layout, 1)
+    assert library.documents() == GOOD - {"good2"}
+    rule, back, generation = undo_rule(library.layout, 1)
+    assert (rule.number, back, generation.filtered.rules) == (1, 3, (2,))
+    assert library.documents() == (GOOD | BAD) - {"good2"}
+    with pytest.raises(UsageError, match="was undone before"):
+        undo_rule(library.layout, 1)
