@@ -25,7 +25,8 @@ from retro_cli.chunks.where import parse_where
 from retro_cli.errors import UsageError
 from retro_cli.filters.copies import copies_of, memory_of, originals_of
 from retro_cli.filters.memory import Memory
-from retro_cli.filters.rules import Passage, Rule, Toxicity
+from retro_cli.filters.passages import passage_rows
+from retro_cli.filters.rules import Rule, Toxicity
 from retro_cli.store.tables import read_columns
 
 Bits = npt.NDArray[np.bool_]
@@ -109,7 +110,9 @@ def _named(corpus: Corpus, rule: Rule) -> Bits:
         if rule.documents:
             taken[rows] |= _by_document(corpus, part, "document", any_of(rule.documents))
         if rule.passages:
-            taken[rows] |= _passages(corpus, part, rule.passages)
+            own = corpus.own[rows]
+            width = corpus.manifest.token_bytes
+            taken[rows] |= passage_rows(corpus.folder, part, width, rule.passages, own)
     return taken
 
 
@@ -120,21 +123,6 @@ def _by_document(corpus: Corpus, part: Part, column: str, wanted: Callable[[str]
     good = np.array([wanted(value) for value in values.dictionary.to_pylist()], dtype=bool)
     documents = good[values.indices.to_numpy()] if len(good) else np.zeros(0, dtype=bool)
     return np.repeat(documents, table["chunks"].to_numpy())
-
-
-def _passages(corpus: Corpus, part: Part, passages: Sequence[Passage]) -> Bits:
-    hashes = read_columns(corpus.folder / part.chunks_file, ["hash", "doc"])
-    wanted = pa.array([bytes.fromhex(passage.hash) for passage in passages], pa.binary(16))
-    rows = np.flatnonzero(pc.is_in(hashes["hash"], value_set=wanted).to_numpy())
-    taken = np.zeros(part.rows, dtype=bool)
-    if len(rows):
-        documents = read_columns(corpus.folder / part.docs_file, ["uri", "key"])
-        known = {(passage.uri, passage.key, passage.hash) for passage in passages}
-        for row in rows.tolist():
-            doc = hashes["doc"][row].as_py()
-            uri, key = (documents[name][doc].as_py() for name in ("uri", "key"))
-            taken[row] = (uri, key, hashes["hash"][row].as_py().hex()) in known
-    return taken
 
 
 def _conditions(corpus: Corpus, rule: Rule) -> Bits:

@@ -17,12 +17,15 @@ COPIES = ("none", "exact", "near")
 
 @dataclass(frozen=True)
 class Passage:
-    """One chunk, known again after its document was edited around it: by file, key and text."""
+    """One chunk, known again after its document was edited around it: by file, key and text, and
+    where its borders moved, by what most of a text's shingles leave in a sketch."""
 
     chunk: int
     uri: str
     key: str
     hash: str  # of the text, hex
+    sketch: str = ""  # hex; empty if the text is too short to have a shingle
+    shingles: int = 0
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from retro_cli.filters.match import (
     source_names,
     source_of,
 )
+from retro_cli.filters.passages import sketched
 from retro_cli.filters.rules import UNDONE, Passage, Rule
 from retro_cli.index.catalogue import current_generation, excluded_rows, generation_chunks
 from retro_cli.index.generation import Generation
@@ -126,21 +127,23 @@ class Filtering:
 def passages(layout: Layout, ids: Sequence[int]) -> tuple[Passage, ...]:
     """What tells these chunks apart, for good. Raises UsageError for an unknown id."""
     layout.require()
-    rows = ChunkRows(layout.chunks, require_manifest(layout.chunks).parts)
+    manifest = require_manifest(layout.chunks)
+    rows = ChunkRows(layout.chunks, manifest.parts)
     try:
-        return tuple(_passage(layout, rows, chunk) for chunk in ids)
+        return tuple(_passage(layout, rows, chunk, manifest.token_bytes) for chunk in ids)
     finally:
         rows.close()
 
 
-def _passage(layout: Layout, rows: ChunkRows, chunk: int) -> Passage:
+def _passage(layout: Layout, rows: ChunkRows, chunk: int, token_bytes: int) -> Passage:
     part = rows.part_of(chunk)
-    table = read_columns(layout.chunks / part.chunks_file, ["hash", "doc"])
+    table = read_columns(layout.chunks / part.chunks_file, ["hash", "doc", "tokens"])
     documents = read_columns(layout.chunks / part.docs_file, ["uri", "key"])
     at = chunk - part.base
     doc = table["doc"][at].as_py()
     uri, key = (documents[name][doc].as_py() for name in ("uri", "key"))
-    return Passage(chunk, uri, key, table["hash"][at].as_py().hex())
+    tokens = np.frombuffer(table["tokens"][at].as_py(), f"<u{token_bytes}")
+    return Passage(chunk, uri, key, table["hash"][at].as_py().hex(), *sketched(tokens))
 
 
 def open_filtering(layout: Layout) -> Filtering:
