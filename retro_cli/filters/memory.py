@@ -7,12 +7,14 @@ give away.
 from __future__ import annotations
 
 import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from retro_cli.errors import IntegrityError
 from retro_cli.filters.sketches import Sketches
 from retro_cli.store.atomic import write_bytes
 from retro_cli.store.layout import Layout
@@ -45,12 +47,17 @@ class Memory:
 
 
 def remembered(layout: Layout, rule: int, kind: str = ORIGINALS) -> Memory:
-    """What is kept of a rule."""
+    """What is kept of a rule. Raises IntegrityError."""
     path = _path(layout, rule, kind)
     if not path.is_file():
         return Memory.none()
-    with np.load(path, allow_pickle=False) as found:
-        return Memory(found["texts"], found["sketches"], found["sizes"])
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return Memory(found["texts"], found["sketches"], found["sizes"])
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise IntegrityError(
+            f"{path} cannot be read ({error})", "undo the rule and add it again"
+        ) from error
 
 
 def remember(layout: Layout, rule: int, memory: Memory, kind: str = ORIGINALS) -> None:
