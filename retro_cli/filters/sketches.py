@@ -70,8 +70,12 @@ def window_sketches(hashes: Hashes, size: int, stride: int) -> Sketches:
         whole = hashes[: len(blocks) * stride]
         for number, values in enumerate(permuted(whole)):
             least = np.minimum.reduceat(values, blocks)
-            windows = np.lib.stride_tricks.sliding_window_view(least, width)
-            bits[:, number] = kept_bit(windows.min(axis=1))
+            span = 1
+            while span < width:  # twice as wide each time; the last step overlaps
+                step = min(span, width - span)
+                least = np.minimum(least[:-step], least[step:])
+                span += step
+            bits[:, number] = kept_bit(least)
     return np.packbits(bits, axis=1)
 
 
