@@ -54,7 +54,7 @@ def remembered(layout: Layout, rule: int, kind: str = ORIGINALS) -> Memory:
     try:
         with np.load(path, allow_pickle=False) as found:
             return Memory(found["texts"], found["sketches"], found["sizes"])
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise IntegrityError(
             f"{path} cannot be read ({error})", "undo the rule and add it again"
         ) from error

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from retro_cli.errors import IntegrityError
 from retro_cli.filters.copies import chunk_sketches, shingles, spans
-from retro_cli.filters.memory import Memory
+from retro_cli.filters.memory import Memory, remembered
 from retro_cli.filters.sketches import kept_bit, likeness, permuted, window_sketches
+from retro_cli.store.layout import Layout
 
 VOCABULARY = 2000
 LENGTH = 64
@@ -112,3 +114,12 @@ def test_the_right_token_is_no_better_attested_than_hundreds_of_others():
             score = evidence(shingles(list(tails))[0], sketches[0], int(sizes[0]))
             ranks.append(int((score > score[original[at]]).sum()))
     assert np.median(ranks) > VOCABULARY / 20
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"nothing of the kind"])
+def test_a_damaged_memory_is_an_integrity_error(tmp_path, content):
+    layout = Layout(tmp_path)
+    layout.filters.mkdir()
+    (layout.filters / "originals-000001.npz").write_bytes(content)
+    with pytest.raises(IntegrityError, match="originals"):
+        remembered(layout, 1)
