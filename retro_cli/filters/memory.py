@@ -35,6 +35,14 @@ class Memory:
     def none(cls) -> Memory:
         return cls(np.empty(0, "S16"), np.empty((0, 16), np.uint8), np.empty(0, np.int64))
 
+    def sampled(self, count: int, seed: int = 0) -> Memory:
+        """All the digests and at most so many sketches: each is compared with all there is."""
+        if len(self.sketches) <= count:
+            return self
+        rows = np.random.default_rng(seed).choice(len(self.sketches), count, replace=False)
+        rows.sort()
+        return Memory(self.texts, self.sketches[rows], self.sizes[rows])
+
     def __or__(self, other: Memory) -> Memory:
         rows = np.column_stack([self.sketches, self.sizes.view(np.uint8).reshape(-1, 8)])
         more = np.column_stack([other.sketches, other.sizes.view(np.uint8).reshape(-1, 8)])

@@ -17,6 +17,7 @@ from retro_cli.filters.memory import PURGED, Memory, remember, remembered
 from retro_cli.store.layout import Layout
 
 Bits = npt.NDArray[np.bool_]
+PROVED_BY = 200  # sketches of purged chunks whose near copies the proof looks for
 
 
 def remember_what_goes(
@@ -40,7 +41,8 @@ def surviving(
     layout: Layout, manifest: ChunkManifest, removed: Bits, kept: Bits, purged: Sequence[int]
 ) -> tuple[Bits, Bits]:
     """(next_id,) the kept rows with the very text of a removed one, and others that nearly have
-    it. purged: the rules whose text has left the disk."""
+    it. purged: the rules whose text has left the disk; of very many purged chunks the near copies
+    of a sample are looked for."""
     memory = Memory.none()
     for rule in purged:
         memory |= remembered(layout, rule, PURGED)
@@ -48,5 +50,6 @@ def surviving(
         return np.zeros_like(kept), np.zeros_like(kept)
     originals = originals_of(layout.chunks, manifest, removed, "near")
     exact = copies_of(layout.chunks, manifest, originals, "exact", memory) & kept
-    near = copies_of(layout.chunks, manifest, originals, "near", memory) & kept
+    some = memory.sampled(PROVED_BY)
+    near = copies_of(layout.chunks, manifest, originals, "near", some) & kept
     return exact, near & ~exact

@@ -123,3 +123,13 @@ def test_a_damaged_memory_is_an_integrity_error(tmp_path, content):
     (layout.filters / "originals-000001.npz").write_bytes(content)
     with pytest.raises(IntegrityError, match="originals"):
         remembered(layout, 1)
+
+
+def test_a_sample_of_a_memory_keeps_every_digest_and_pairs_sketches_with_their_sizes():
+    sketches = np.arange(160, dtype=np.uint8).reshape(10, 16)
+    memory = Memory(np.array([b"a", b"b"]), sketches, np.arange(10))
+    some = memory.sampled(4)
+    assert (some.texts == memory.texts).all()
+    assert len(some.sketches) == 4
+    assert (some.sketches[:, 0] // 16 == some.sizes).all()
+    assert memory.sampled(10) is memory
