@@ -110,10 +110,10 @@ def add(
         raise UsageError("a rule needs a reason", "add --reason 'why'")
     if min_toxicity is not None and not 0 <= min_toxicity <= 1:  # NaN among them
         raise UsageError(f"--min-toxicity {min_toxicity}", "a score lies between 0 and 1")
+    _one_of("--level", level or LEVELS[0], LEVELS)
     if min_toxicity is None and (scores or level):
         raise UsageError("--scores and --level say nothing alone", "add --min-toxicity 0.8")
     level, scores = level or LEVELS[0], scores or "default"
-    _one_of("--level", level, LEVELS)
     _one_of("--copies", copies, COPIES)
     layout = Layout(db)
     sources, documents, chunks = _from_file(from_file) if from_file else ([], [], [])

@@ -35,8 +35,8 @@ def open_model(
         tokenizer, _ = reading_of(base, config.chunk_length)
     if tokenizer.vocabulary > config.vocab_size:
         raise UsageError(
-            f"{tokenizer.path} has {tokenizer.vocabulary:,} tokens, the model "
-            f"{config.vocab_size:,}",
+            f"{tokenizer.path} has {tokenizer.vocabulary:,} tokens, and the model knows "
+            f"{config.vocab_size:,} tokens",
             "it is not the model's tokenizer",
         )
     disable_progress_bar()  # it would be drawn over retro's own, also under --quiet
@@ -48,7 +48,7 @@ def open_model(
 
 def _device(name: str) -> str:
     if name not in DEVICES:
-        raise UsageError(f"--device {name}", f"choose one of {', '.join(DEVICES)}")
+        raise UsageError(f"--device {name}", "choose auto, cpu or cuda")
     there = torch.cuda.is_available()
     if name == "cuda" and not there:
         raise UsageError("there is no GPU that torch can use", "--device cpu")

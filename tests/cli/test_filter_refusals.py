@@ -152,12 +152,11 @@ def test_bytes_that_are_no_text_are_refused(retro, db, said, words):
     assert retro("index", db).code == 0
 
 
-def test_a_name_of_scores_that_no_condition_asks_for_is_not_kept(retro, db):
-    added = retro("filter", "add", db, "--match", "boat", "--scores", "\udcff", *WHY, "--json")
-    assert added.code == 0
-    assert "defect" not in added.err
-    assert added.rows[0]["rule"]["toxicity"] is None
-    assert retro("filter", "list", db).code == 0
+def test_a_name_of_scores_that_no_condition_asks_for_is_refused_and_not_kept(retro, db):
+    refused = retro("filter", "add", db, "--match", "boat", "--scores", "\udcff", *WHY, "--json")
+    assert refused.code == 2
+    assert "defect" not in refused.err
+    assert retro("filter", "list", db, "--json").rows == []
     assert retro("index", db).code == 0
 
 
