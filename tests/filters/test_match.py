@@ -299,6 +299,18 @@ def test_the_rows_of_a_source_and_of_a_document_are_numbered_together(world):
     assert len(pairs) == len({number for number, _ in pairs})
 
 
+def assert_scores(entry, rows, scores, excluded):
+    """What is said of some living rows is what a plain account says, with a threshold of 0.5."""
+    mine = sorted(float(scores[row.id]) for row in rows)
+    assert entry.chunks == len(rows)
+    assert entry.excluded == sum(bool(excluded[row.id]) for row in rows)
+    assert entry.mean == pytest.approx(np.mean(mine))
+    assert entry.p95 == mine[int(np.ceil(0.95 * len(mine))) - 1]
+    assert entry.highest == mine[-1]
+    assert entry.over == pytest.approx(np.mean([score >= 0.5 for score in mine]))
+    assert entry.worst == min(row.id for row in rows if scores[row.id] == np.float32(mine[-1]))
+
+
 def test_the_table_of_sources_says_what_a_plain_account_says(world):
     world, scores = scored(world)
     excluded = world.bits(lambda row: row.document in ("d0", "d4"))
@@ -307,15 +319,8 @@ def test_the_table_of_sources_says_what_a_plain_account_says(world):
     assert [entry.mean for entry in found] == sorted((e.mean for e in found), reverse=True)
     for entry in found:
         rows = [row for row in world.rows if row.alive and row.source == entry.source]
-        mine = sorted(float(scores[row.id]) for row in rows)
         assert entry.documents == len({row.document for row in rows})
-        assert entry.chunks == len(rows)
-        assert entry.excluded == sum(bool(excluded[row.id]) for row in rows)
-        assert entry.mean == pytest.approx(np.mean(mine))
-        assert entry.p95 == mine[int(np.ceil(0.95 * len(mine))) - 1]
-        assert entry.highest == mine[-1]
-        assert entry.over == pytest.approx(np.mean([score >= 0.5 for score in mine]))
-        assert entry.worst == min(row.id for row in rows if scores[row.id] == np.float32(mine[-1]))
+        assert_scores(entry, rows, scores, excluded)
 
 
 def test_the_table_of_documents_says_what_a_plain_account_says(world):
@@ -331,13 +336,7 @@ def test_the_table_of_documents_says_what_a_plain_account_says(world):
     by_worst = {row.id: (row.source, row.document) for row in world.rows}
     for entry in found:
         rows = living[by_worst[entry.worst]]
-        mine = sorted(float(scores[row.id]) for row in rows)
-        assert entry.chunks == len(rows)
-        assert entry.excluded == sum(bool(excluded[row.id]) for row in rows)
-        assert entry.mean == pytest.approx(np.mean(mine))
-        assert entry.p95 == mine[int(np.ceil(0.95 * len(mine))) - 1]
-        assert entry.highest == mine[-1]
-        assert entry.over == pytest.approx(np.mean([score >= 0.5 for score in mine]))
+        assert_scores(entry, rows, scores, excluded)
     assert document_scores(world.corpus, excluded, scores, 0.5, limit=2) == (found[:2], count)
 
 

@@ -22,22 +22,25 @@ WHOLE = [*BEFORE, *PASSAGE, *AFTER]
 
 
 @pytest.fixture
-def edited(tmp_path, static_encoder):
+def shelf(tmp_path, static_encoder):
+    return Library(tmp_path, static_encoder, tokens=TOKENS)
+
+
+@pytest.fixture
+def edited(shelf):
     """Filter the passage, then edit its document: the texts of it that are shown after."""
-    library = Library(tmp_path, static_encoder, tokens=TOKENS)
-    library.write("a", posts("a", " ".join(WHOLE)))
-    library.write("b", posts("b", " ".join(words(4, 5 * TOKENS))))
-    library.update()
-    (found,) = library.passage(" ".join(PASSAGE))
-    library.add(passages=[found])
-    assert len(shown(library, "a")) == 8
+    shelf.write("a", posts("a", " ".join(WHOLE)))
+    shelf.write("b", posts("b", " ".join(words(4, 5 * TOKENS))))
+    shelf.update()
+    (found,) = shelf.passage(" ".join(PASSAGE))
+    shelf.add(passages=[found])
+    assert len(shown(shelf, "a")) == 8
 
     def edit(text: list[str], *more: dict) -> list[str]:
-        library.write("a", [*posts("a", " ".join(text)), *more])
-        library.update()
-        return shown(library, "a")
+        shelf.write("a", [*posts("a", " ".join(text)), *more])
+        shelf.update()
+        return shown(shelf, "a")
 
-    edit.library = library
     return edit
 
 
@@ -76,9 +79,9 @@ def test_a_passage_that_is_deleted_takes_nothing_else(edited):
     assert len(edited([*BEFORE, *words(6, TOKENS), *AFTER])) == 9
 
 
-def test_one_edit_after_another_and_a_purge_bring_nothing_back(edited):
+def test_one_edit_after_another_and_a_purge_bring_nothing_back(shelf, edited):
     edited(["x", *WHOLE])
-    compact(edited.library.layout, purge=True, yes=True)
+    compact(shelf.layout, purge=True, yes=True)
     texts = edited(["y", "x", "z", *WHOLE, "z"])
     assert left(texts) == 0
     assert len(texts) >= 8
