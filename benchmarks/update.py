@@ -33,6 +33,7 @@ NIGHTS = 30
 COMPACTIONS = ("compact", "compact --max-dead 0 --keep-generations 1")
 CHANGED = 0.01  # of the documents, every night
 QUERIES = 500
+OPENINGS = 15
 LIMIT = 1.3
 
 
@@ -160,13 +161,14 @@ def _write(path: Path, records: list[dict[str, str]]) -> None:
 def _against_fresh(
     context: Context, title: str, db: Path, anew: Path, queries: Floats
 ) -> list[Line]:
-    sides = {"kept up to date": Retriever(Layout(db)), "fresh": Retriever(Layout(anew))}
-    assert sides["kept up to date"].generation.rows == sides["fresh"].generation.rows
-    times = query_times(sides, queries, context.pick(5, 2))
-    recalls = [_recall(side, queries) for side in sides.values()]
-    segments = [len(side.generation.segments) for side in sides.values()]
-    for side in sides.values():
+    sides = [Retriever(Layout(path)) for path in (db, anew)]
+    assert sides[0].generation.rows == sides[1].generation.rows
+    recalls = [_recall(side, queries) for side in sides]
+    segments = [len(side.generation.segments) for side in sides]
+    for side in sides:
         side.close()
+    paths = {"kept up to date": db, "fresh": anew}
+    times = query_times(paths, queries, context.pick(OPENINGS, 2))
     mine, theirs = times.values()
     sizes = [_bytes(path) for path in (db, anew)]
     medians = [statistics.median(values) for values in (mine, theirs)]
