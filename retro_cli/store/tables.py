@@ -22,12 +22,12 @@ def read_columns(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def read_batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
-    """All columns of a file, some rows at a time, in memory that does not grow with the file.
-
-    Raises IntegrityError.
+    """All columns of a file, at most ``rows`` rows at a time, in memory that does not grow with
+    the file. Raises IntegrityError.
     """
     with _readable(path), pq.ParquetFile(path, buffer_size=_BUFFER) as file:
-        yield from file.iter_batches(batch_size=rows)
+        for group in range(file.num_row_groups):  # Arrow fetches all groups that it is asked for
+            yield from file.iter_batches(batch_size=rows, row_groups=[group])
 
 
 @contextmanager
