@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -50,25 +51,16 @@ def register(app: typer.Typer) -> None:
 def chunk(
     inputs: options.InputsArgument,
     db: options.DatabaseOption,
-    tokens: options.Tokens = None,
-    cut: options.Cut = None,
-    tokenizer: options.TokenizerOption = None,
-    dedup: options.Dedup = None,
+    *,
+    chunking: options.Chunking,
     prune: options.Prune = False,
-    text_field: options.TextField = None,
-    id_field: options.IdField = None,
-    title_field: options.TitleField = None,
-    source_field: options.SourceField = None,
-    with_title: options.WithTitle = None,
-    encoding: options.Encoding = None,
-    input_format: options.InputFormat = None,
     encoder: options.EncoderOption = None,
     download: options.Download = False,
     workers: options.Workers = 0,
     part_size: options.PartSize = 8,
 ) -> None:
     """Cut documents into chunks of 64 tokens. Again: only what is new or changed."""
-    overrides = options.chunk_settings(locals())
+    overrides = {**asdict(chunking), "encoder": encoder}
     report = run.chunk(db, inputs, overrides, prune, workers, part_size, download)
     if report.rejected:
         raise typer.Exit(EXIT_QUARANTINED)
@@ -127,13 +119,9 @@ def index(
 def build(
     inputs: options.InputsArgument,
     db: options.DatabaseOption,
-    tokens: options.Tokens = None,
-    cut: options.Cut = None,
-    tokenizer: options.TokenizerOption = None,
-    dedup: options.Dedup = None,
+    *,
+    chunking: options.Chunking,
     prune: options.Prune = False,
-    text_field: options.TextField = None,
-    with_title: options.WithTitle = None,
     encoder: options.EncoderOption = None,
     precision: options.Precision = None,
     recall: options.Recall = None,
@@ -141,7 +129,7 @@ def build(
     workers: options.Workers = 0,
 ) -> None:
     """Chunk, embed and index in one go."""
-    overrides = options.chunk_settings(locals())
+    overrides = {**asdict(chunking), "encoder": encoder}
     report = run.chunk(db, inputs, overrides, prune, workers, 8, download)
     run.embed(db, {"precision": precision}, "auto", 1, 0, download)
     run_index.index(db, recall, "", 4.0, False, 0)

@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -37,19 +38,14 @@ def command(
 
     Adds --json, --quiet, --verbose and --debug, gives every option the environment variable
     RETRO_<PARAMETER> (unless told not to: what removes things is said on the command line only),
-    and ends the help with the examples.
+    and ends the help with the examples. A parameter whose type is a dataclass of options stands
+    for its fields.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        hints = get_type_hints(function, include_extras=True)
-        parameters = [
-            parameter.replace(
-                annotation=_with_environment(parameter.name, hints[parameter.name])
-                if environment
-                else hints[parameter.name]
-            )
-            for parameter in inspect.signature(function).parameters.values()
-        ]
+        groups, parameters = _expanded(function)
+        if environment:
+            parameters = [_with_environment(parameter) for parameter in parameters]
         parameters += [_shared_parameter(name) for name in _SHARED]
 
         @functools.wraps(function)
@@ -58,6 +54,8 @@ def command(
             console.state.quiet = values.pop("quiet")
             console.state.verbose = values.pop("verbose")
             console.state.debug = values.pop("debug")
+            for group, kind in groups.items():
+                values[group] = kind(**{each.name: values.pop(each.name) for each in fields(kind)})
             raise typer.Exit(ending(lambda: function(**values)))
 
         del run.__wrapped__
@@ -101,6 +99,33 @@ def _defect(error: Exception) -> RetroError:
     )
 
 
+def _expanded(
+    function: Callable[..., None],
+) -> tuple[dict[str, type[Any]], list[inspect.Parameter]]:
+    """The dataclasses among a function's parameters, by name, and all parameters with the fields
+    of these in their place."""
+    groups: dict[str, type[Any]] = {}
+    parameters: list[inspect.Parameter] = []
+    hints = get_type_hints(function, include_extras=True)
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind = hints[name]
+        if is_dataclass(kind) and isinstance(kind, type):
+            groups[name] = kind
+            of_fields = get_type_hints(kind, include_extras=True)
+            parameters += [
+                inspect.Parameter(
+                    each.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=each.default,
+                    annotation=of_fields[each.name],
+                )
+                for each in fields(kind)
+            ]
+        else:
+            parameters.append(parameter.replace(annotation=kind))
+    return groups, parameters
+
+
 def _shared_parameter(name: str) -> inspect.Parameter:
     flags, text = _SHARED[name]
     option = typer.Option(*flags, help=text, rich_help_panel=_PANEL, show_default=False)
@@ -110,10 +135,10 @@ def _shared_parameter(name: str) -> inspect.Parameter:
     )
 
 
-def _with_environment(name: str, annotation: Any) -> Any:
+def _with_environment(parameter: inspect.Parameter) -> inspect.Parameter:
     """Give an option its RETRO_ variable; arguments have none."""
-    for marker in getattr(annotation, "__metadata__", ()):
+    for marker in getattr(parameter.annotation, "__metadata__", ()):
         if isinstance(marker, OptionInfo) and marker.envvar is None:
-            marker.envvar = f"RETRO_{name.strip('_').upper()}"
+            marker.envvar = f"RETRO_{parameter.name.strip('_').upper()}"
             marker.show_envvar = False
-    return annotation
+    return parameter

@@ -49,24 +49,14 @@ def diff(
         int, typer.Option(min=0, help="Files to show, or documents of each kind.")
     ] = 20,
     prune: options.Prune = False,
-    tokens: options.Tokens = None,
-    cut: options.Cut = None,
-    tokenizer: options.TokenizerOption = None,
-    dedup: options.Dedup = None,
-    text_field: options.TextField = None,
-    id_field: options.IdField = None,
-    title_field: options.TitleField = None,
-    source_field: options.SourceField = None,
-    with_title: options.WithTitle = None,
-    encoding: options.Encoding = None,
-    input_format: options.InputFormat = None,
+    *,
+    chunking: options.Chunking,
 ) -> None:
     """Say what 'retro chunk' would change, or what changed between two generations."""
-    overrides = options.chunk_settings(locals())
     if len(inputs) == 2 and all(map(_is_number, inputs)):
         differs = _generations(db, int(inputs[0]), int(inputs[1]), limit)
     else:
-        differs = _inputs(db, inputs, overrides, prune, limit)
+        differs = _inputs(db, inputs, asdict(chunking), prune, limit)
     if check and differs:
         raise typer.Exit(EXIT_WORK_FOUND)
 

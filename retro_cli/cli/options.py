@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -166,23 +166,18 @@ def whole_numbers(flag: str, text: str) -> list[int]:
         raise UsageError(f"{flag} {text!r}", "whole numbers with commas, as in 6,9,12") from error
 
 
-# The options above that settle how a corpus is cut; the database remembers them.
-CHUNK_SETTINGS = (
-    "tokens",
-    "cut",
-    "tokenizer",
-    "dedup",
-    "text_field",
-    "id_field",
-    "title_field",
-    "source_field",
-    "with_title",
-    "encoding",
-    "input_format",
-    "encoder",
-)
+@dataclass(frozen=True)
+class Chunking:
+    """How a corpus is read and cut; the database remembers it. None: as it was, or the default."""
 
-
-def chunk_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a command's arguments (its ``locals()``) that are settings of chunks."""
-    return {name: given[name] for name in CHUNK_SETTINGS if name in given}
+    tokens: Tokens = None
+    cut: Cut = None
+    tokenizer: TokenizerOption = None
+    dedup: Dedup = None
+    text_field: TextField = None
+    id_field: IdField = None
+    title_field: TitleField = None
+    source_field: SourceField = None
+    with_title: WithTitle = None
+    encoding: Encoding = None
+    input_format: InputFormat = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,30 +36,13 @@ def register(app: typer.Typer) -> None:
 def fit(
     db: options.DatabaseArgument,
     out: train_options.Out,
+    *,
     base: Annotated[
         str, typer.Option(help="The model to fit: a folder, a packaged name or hf:ORG/NAME.")
     ] = "SmolLM2-135M-Instruct",
     preset: train_options.FitPreset = "tiny",
-    text: train_options.Texts = None,
-    max_copy: train_options.MaxCopy = 1.0,
-    table: train_options.Table = "",
-    k: train_options.Neighbours = None,
-    cca_layers: train_options.CCA = None,
-    encoder_width: train_options.Width = None,
-    encoder_heads: train_options.Heads = None,
-    encoder_layers: train_options.Depth = None,
-    steps: train_options.Steps = None,
-    batch: train_options.Batch = None,
-    accumulate: train_options.Accumulate = None,
-    sequence: train_options.Sequence = None,
-    learning_rate: train_options.Rate = None,
-    warmup: train_options.Warmup = None,
-    precision: train_options.Precision = None,
-    save_every: train_options.SaveEvery = None,
-    seed: train_options.Seed = None,
     begin: train_options.Begin = None,
-    echoes: train_options.Echoes = None,
-    overwrite: train_options.Overwrite = False,
+    chosen: train_options.Learning,
     download: options.Download = False,
 ) -> None:
     """Teach a pretrained model to read neighbours; its own weights stay as they are, to the bit."""
@@ -66,7 +50,7 @@ def fit(
     from retro_cli.training.settings import FIT_PRESETS
     from retro_cli.training.settings import preset as named
 
-    lesson = _lesson(named(preset, FIT_PRESETS), locals())
+    lesson = _lesson(db, out, named(preset, FIT_PRESETS), chosen, begin)
     report, seconds = timed(
         lambda progress: learning.fit(lesson, base, allow_download=download, progress=progress)
     )
@@ -76,59 +60,40 @@ def fit(
 def train(
     db: options.DatabaseArgument,
     out: train_options.Out,
+    *,
     preset: train_options.TrainPreset = "tiny",
     tokenizer: Annotated[
         str, typer.Option(help="Of the model. (default: the one that cut the database)")
     ] = "",
-    text: train_options.Texts = None,
-    max_copy: train_options.MaxCopy = 1.0,
-    table: train_options.Table = "",
-    k: train_options.Neighbours = None,
-    cca_layers: train_options.CCA = None,
-    encoder_width: train_options.Width = None,
-    encoder_heads: train_options.Heads = None,
-    encoder_layers: train_options.Depth = None,
-    steps: train_options.Steps = None,
-    batch: train_options.Batch = None,
-    accumulate: train_options.Accumulate = None,
-    sequence: train_options.Sequence = None,
-    learning_rate: train_options.Rate = None,
-    warmup: train_options.Warmup = None,
-    precision: train_options.Precision = None,
-    save_every: train_options.SaveEvery = None,
-    seed: train_options.Seed = None,
-    echoes: train_options.Echoes = None,
-    overwrite: train_options.Overwrite = False,
+    chosen: train_options.Learning,
 ) -> None:
     """Train a RETRO model from scratch on a database and its neighbours."""
     from retro_cli import learning
     from retro_cli.training.settings import SCRATCH_PRESETS
     from retro_cli.training.settings import preset as named
 
-    lesson = _lesson(named(preset, SCRATCH_PRESETS), locals())
+    lesson = _lesson(db, out, named(preset, SCRATCH_PRESETS), chosen)
     report, seconds = timed(lambda progress: learning.train(lesson, tokenizer, progress=progress))
     _say("train", report, seconds)
 
 
-def _lesson(preset: Preset, said: dict[str, Any]) -> Lesson:
+def _lesson(
+    db: Path, out: Path, preset: Preset, chosen: train_options.Learning, begin: str | None = None
+) -> Lesson:
     from retro_cli.learning import Lesson
     from retro_cli.store.layout import Layout
 
-    run = ("steps", "batch", "accumulate", "sequence", "learning_rate", "warmup", "precision",
-           "save_every", "seed", "begin", "echoes")  # fmt: skip
-    shape = ("encoder_width", "encoder_heads", "encoder_layers")
-    settings = preset.training.changed(
-        neighbours=said["k"], **{name: said.get(name) for name in run}
-    )
-    added = {**preset.added, **{n: said[n] for n in shape if said[n] is not None}}
-    if said["cca_layers"] is not None:
-        layers = said["cca_layers"]
-        late = layers == "late"
-        added["cca_layers"] = layers if late else options.whole_numbers("--cca-layers", layers)
     return Lesson(
-        Layout(said["db"]), said["out"], settings, said["text"] or (), said["table"],
-        said["max_copy"], preset.base, added, said["overwrite"],
-    )  # fmt: skip
+        Layout(db),
+        out,
+        preset.training.changed(**chosen.run(), begin=begin),
+        chosen.text or (),
+        chosen.table,
+        chosen.max_copy,
+        preset.base,
+        {**preset.added, **chosen.added()},
+        chosen.overwrite,
+    )
 
 
 def _say(stage: str, report: RunReport, seconds: float) -> None:

@@ -2,46 +2,102 @@
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import fields
-from pathlib import Path
+from dataclasses import asdict, fields
+from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from retro_cli.cli import build, diff, options, run
+from retro_cli.cli.app import app
+from retro_cli.cli.command import command
+from retro_cli.cli.train_options import Learning
 from retro_cli.config import Settings
+from retro_cli.training.settings import SCRATCH_PRESETS
+
+FLAGS = {
+    "tokens": ("--tokens", "32"),
+    "cut": ("--cut", "exact"),
+    "tokenizer": ("--tokenizer", "tok.json"),
+    "dedup": ("--dedup", "chunk"),
+    "text_field": ("--text-field", "body"),
+    "id_field": ("--id-field", "key"),
+    "title_field": ("--title-field", "head"),
+    "source_field": ("--source-field", "site"),
+    "with_title": ("--with-title",),
+    "encoding": ("--encoding", "latin-1"),
+    "input_format": ("--format", "jsonl"),
+}
+VALUES = {name: (flag[1] if len(flag) > 1 else True) for name, flag in FLAGS.items()}
+VALUES["tokens"] = 32
 
 
-class Captured(Exception):
-    """Carries what a command passed on."""
-
-
-def test_every_setting_of_chunks_is_a_setting_of_the_database():
-    others = {"precision", "keep_generations"}
-    assert set(options.CHUNK_SETTINGS) == {f.name for f in fields(Settings)} - others
+def test_every_setting_of_chunks_is_a_setting_of_the_database() -> None:
+    others = {"precision", "keep_generations", "encoder"}
+    names = {field.name for field in fields(options.Chunking)}
+    assert names == {field.name for field in fields(Settings)} - others
+    assert names == FLAGS.keys()
 
 
 @pytest.mark.parametrize(
-    ("command", "module", "name", "without"),
+    ("words", "module", "name", "more"),
     [
-        (build.chunk, run, "chunk", set()),
-        (
-            build.build,
-            run,
-            "chunk",
-            {"id_field", "title_field", "source_field", "encoding", "input_format"},
-        ),
-        (diff.diff, diff, "_inputs", {"encoder"}),
+        (["chunk", "corpus", "--db", "x.db"], run, "chunk", {"encoder": "wordllama"}),
+        (["build", "corpus", "--db", "x.db"], run, "chunk", {"encoder": "wordllama"}),
+        (["diff", "x.db", "corpus"], diff, "_inputs", {}),
     ],
 )
-def test_a_command_passes_on_the_settings_it_was_given(command, module, name, without, monkeypatch):
-    def capture(db, inputs, overrides, *others):
-        raise Captured(overrides)
+def test_a_command_passes_on_the_settings_it_was_given(
+    words: list[str],
+    module: Any,
+    name: str,
+    more: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passed: list[dict[str, Any]] = []
+
+    def capture(db: Any, inputs: Any, overrides: dict[str, Any], *others: Any) -> Any:
+        passed.append(overrides)
+        raise typer.Exit(7)
 
     monkeypatch.setattr(module, name, capture)
-    taken = [n for n in inspect.signature(command).parameters if n in options.CHUNK_SETTINGS]
-    assert set(taken) == set(options.CHUNK_SETTINGS) - without
-    given = {name: f"this {name}" for name in taken}
-    with pytest.raises(Captured) as captured:
-        command(inputs=["corpus"], db=Path("x.db"), **given)
-    assert captured.value.args[0] == given
+    given = [word for flag in FLAGS.values() for word in flag]
+    given += [word for option, value in more.items() for word in (f"--{option}", value)]
+    assert CliRunner().invoke(app, [*words, *given]).exit_code == 7
+    assert CliRunner().invoke(app, words).exit_code == 7
+    assert passed == [{**VALUES, **more}, dict.fromkeys({**VALUES, **more})]
+
+
+def test_chunk_and_build_read_the_same_input() -> None:
+    hints = [set(each.__annotations__) for each in (build.chunk, build.build)]
+    assert all("chunking" in names and "encoder" in names for names in hints)
+
+
+def test_a_dataclass_of_options_has_their_flags_defaults_and_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = typer.Typer()
+    seen: list[dict[str, Any]] = []
+
+    def learn(db: options.DatabaseArgument, *, seen_last: str = "", chosen: Learning) -> None:
+        seen.append({"db": str(db), "seen_last": seen_last, **asdict(chosen)})
+
+    command(small, "learn", [], "Model")(learn)
+    command(small, "other", [], "Model")(lambda: None)
+    result = CliRunner().invoke(small, ["learn", "x.db", "--steps", "3", "-k", "4"])
+    assert result.exit_code == 0, result.output
+    assert seen[-1] == {"db": "x.db", "seen_last": "", **asdict(Learning(steps=3, k=4))}
+    monkeypatch.setenv("RETRO_STEPS", "9")
+    CliRunner().invoke(small, ["learn", "x.db"])
+    assert seen[-1]["steps"] == 9
+
+
+def test_what_a_lesson_leaves_out_stays_as_the_preset_has_it() -> None:
+    preset = SCRATCH_PRESETS["tiny"]
+    assert preset.training.changed(**Learning().run()) == preset.training
+    assert Learning().added() == {}
+    chosen = Learning(k=5, echoes=0.5, cca_layers="2,3", encoder_heads=2)
+    changed = preset.training.changed(**chosen.run())
+    assert (changed.neighbours, changed.echoes) == (5, 0.5)
+    assert chosen.added() == {"cca_layers": [2, 3], "encoder_heads": 2}
