@@ -12,7 +12,8 @@ from retro_cli.database import Database
 from retro_cli.filters.rules import Rule
 from retro_cli.index.stage import IndexJob
 from retro_cli.store.layout import Layout
-from retro_cli.upkeep.filtering import add_rule, open_filtering, passages
+from retro_cli.upkeep.filtering import add_rule
+from retro_cli.upkeep.reach import open_filtering, passages
 from retro_cli.upkeep.scoring import score_database
 
 GOOD = {"good0", "good1", "good2"}

@@ -83,7 +83,7 @@ def show(
 ) -> None:
     """Show a rule, how far it reaches now, and some of what it takes."""
     from retro_cli.store.layout import Layout
-    from retro_cli.upkeep.filtering import look_at_rule
+    from retro_cli.upkeep.reach import look_at_rule
 
     rule, rows, chunks = look_at_rule(Layout(db), number, examples)
     if console.state.json:

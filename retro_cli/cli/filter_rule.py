@@ -104,7 +104,8 @@ def add(
     from retro_cli.filters.ledger import load_ledger
     from retro_cli.filters.rules import COPIES, LEVELS, Rule, Toxicity
     from retro_cli.store.layout import Layout
-    from retro_cli.upkeep.filtering import add_rule, open_filtering, passages
+    from retro_cli.upkeep.filtering import add_rule
+    from retro_cli.upkeep.reach import open_filtering, passages
 
     if not reason.strip():
         raise UsageError("a rule needs a reason", "add --reason 'why'")

@@ -17,7 +17,7 @@ from retro_cli.wording import counted
 if TYPE_CHECKING:
     from retro_cli.filters.scores import ScoreReport
     from retro_cli.filters.sources import Floats
-    from retro_cli.upkeep.filtering import Filtering
+    from retro_cli.upkeep.reach import Filtering
 
 IN_TABLE = 40  # sources or documents, unless told otherwise
 READ_AT_ONCE = 1000  # documents' worst chunks
@@ -156,7 +156,7 @@ def sources(
     from retro_cli.filters.score_table import table_name
     from retro_cli.filters.sources import histogram, source_scores
     from retro_cli.store.layout import Layout
-    from retro_cli.upkeep.filtering import open_filtering
+    from retro_cli.upkeep.reach import open_filtering
     from retro_cli.upkeep.scoring import ensure_scores
 
     if by not in ("source", "document"):

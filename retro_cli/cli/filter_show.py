@@ -11,7 +11,7 @@ from retro_cli.wording import agreed, counted
 
 if TYPE_CHECKING:
     from retro_cli.chunks.rows import Chunk
-    from retro_cli.upkeep.filtering import Reach
+    from retro_cli.upkeep.reach import Reach
 
 
 def reach_lines(reach: Reach) -> list[str]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from upkeep_library import Library, posts
 
-from retro_cli.upkeep.filtering import passages, undo_rule
+from retro_cli.upkeep.filtering import undo_rule
+from retro_cli.upkeep.reach import passages
 
 
 @pytest.mark.parametrize("gone", ["a", "b"])

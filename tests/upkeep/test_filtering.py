@@ -13,7 +13,8 @@ from retro_cli.filters.ledger import load_ledger
 from retro_cli.index.catalogue import current_generation
 from retro_cli.index.stage import IndexJob
 from retro_cli.upkeep.apply import apply_rules
-from retro_cli.upkeep.filtering import look_at_rule, undo_rule
+from retro_cli.upkeep.filtering import undo_rule
+from retro_cli.upkeep.reach import look_at_rule
 
 
 def test_a_rule_takes_effect_at_once_and_its_undo_as_well(library):

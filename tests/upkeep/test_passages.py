@@ -7,7 +7,7 @@ import pytest
 from upkeep_library import Library, posts
 
 from retro_cli.upkeep.compact import compact
-from retro_cli.upkeep.filtering import passages
+from retro_cli.upkeep.reach import passages
 
 TOKENS = 32
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz"]

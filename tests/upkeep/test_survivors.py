@@ -17,7 +17,8 @@ from retro_cli.index import search
 from retro_cli.index.exact import exact_search
 from retro_cli.index.stage import IndexJob
 from retro_cli.store.layout import Layout
-from retro_cli.upkeep.filtering import add_rule, open_filtering, undo_rule
+from retro_cli.upkeep.filtering import add_rule, undo_rule
+from retro_cli.upkeep.reach import open_filtering
 
 ROWS, DIM, K, TARGET = 12_000, 24, 10, 0.95
 QUERIES = 100
