@@ -20,7 +20,7 @@ from retro_cli.embeddings.resolve import locate_tokenizer, resolve, tokenizer_pa
 from retro_cli.embeddings.stage import EmbedJob, EmbedReport
 from retro_cli.embeddings.stage import embed as embed_stage
 from retro_cli.engine.local import cores
-from retro_cli.errors import ConfigError, RetroError
+from retro_cli.errors import ConfigError, LockedError, RetroError
 from retro_cli.events import SILENT, Progress
 from retro_cli.index.stage import IndexJob, IndexReport
 from retro_cli.index.stage import index as index_stage
@@ -67,6 +67,7 @@ def chunk(
     with disk_errors(layout.root):
         _make_root(layout)
     with disk_errors(layout.root), writer_lock(layout.root, "chunk"):
+        settings = _settings_again(layout, overrides or {}, settings)
         if STDIN in specs:
             listed.add(spool(spool_path(layout.root), stdin))
         if not layout.exists():
@@ -123,6 +124,7 @@ def embed(
     layout.require()
     resolved = resolve(settings.encoder, allow_download=allow_download)
     with disk_errors(layout.root), writer_lock(layout.root, "embed"):
+        settings = _settings_again(layout, overrides or {}, settings)
         named = overrides is not None and overrides.get("encoder") is not None
         precision = settings.precision
         if precision == "auto":
@@ -178,6 +180,18 @@ def settings_for(layout: Layout, overrides: dict[str, Any], *, create: bool = Tr
         return load_settings(layout).changed(**overrides)
     settings = Settings().changed(**overrides)
     return settings.changed(tokenizer=settings.tokenizer or settings.encoder)
+
+
+def _settings_again(layout: Layout, overrides: dict[str, Any], chosen: Settings) -> Settings:
+    """The settings, now that nobody else may write. Raises LockedError if they are no longer those
+    by which the inputs, the tokenizer and the encoder were chosen."""
+    now = settings_for(layout, overrides)
+    if now != replace(chosen, keep_generations=now.keep_generations):
+        raise LockedError(
+            f"the settings of {layout.root} were changed meanwhile by another command",
+            "run the same command again",
+        )
+    return now
 
 
 def find_tokenizer(

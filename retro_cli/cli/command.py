@@ -77,7 +77,7 @@ def ending(work: Callable[[], None]) -> int:
     except typer.Exit as ended:
         return ended.exit_code
     except KeyboardInterrupt:
-        console.say("interrupted; run the same command again, it resumes")
+        console.report_interruption()
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader had enough (head). Nothing is wrong; keep the interpreter from complaining.

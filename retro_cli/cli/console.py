@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from retro_cli.errors import RetroError
+from retro_cli.errors import EXIT_INTERRUPTED, RetroError
 
 PLAIN_INTERVAL = 30.0  # seconds between progress lines when stderr is no terminal
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -72,15 +72,23 @@ def say(text: str) -> None:
         sys.stderr.flush()
 
 
+def report_interruption() -> None:
+    """What a command says last that Ctrl-C has cut short."""
+    message, hint = "interrupted", "run the same command again, it resumes"
+    if state.json:
+        _report_json("Interrupted", message, hint, EXIT_INTERRUPTED)
+    else:
+        sys.stderr.write(f"{message}; {hint}\n")
+
+
+def _report_json(error: str, message: str, hint: str, exit_code: int) -> None:
+    value = {"error": error, "message": message, "hint": hint, "exit_code": exit_code}
+    sys.stderr.write(json.dumps(value) + "\n")
+
+
 def report_error(error: RetroError) -> None:
     if state.json:
-        value = {
-            "error": type(error).__name__,
-            "message": error.message,
-            "hint": error.hint,
-            "exit_code": error.exit_code,
-        }
-        sys.stderr.write(json.dumps(value) + "\n")
+        _report_json(type(error).__name__, error.message, error.hint, error.exit_code)
         return
     sys.stderr.write(f"{styled('error:', '1;31', sys.stderr)} {clean(error.message)}\n")
     if error.hint:

@@ -155,7 +155,10 @@ def _load_vectors(path: Path) -> Any:
     try:
         matrix = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise InputNotFound(f"{path}: {error}", "give a .npy file of shape (n, dim)") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputNotFound(
+            f"{path} cannot be read ({why})", "give a .npy file of shape (n, dim)"
+        ) from error
     matrix = np.atleast_2d(matrix).astype(np.float32)
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)
     if not np.isfinite(norms).all() or (norms == 0).any():

@@ -41,13 +41,19 @@ def load_base(name: str | Path, **settings: Any) -> Model:
     """
     settings = local(settings)
     here = settings["local_files_only"]
-    folder = find_base(name, allow_download=not here) if goes_by_name(name) else name
+    folder = find_base(name, allow_download=not here) if goes_by_name(name) else _folder(name)
     if here and not (Path(folder) / CONFIG_FILE).is_file():
         raise InputNotFound(f"no model in {folder}", f"a folder with a {CONFIG_FILE} is needed")
     with damage_told(folder):
         model = AutoModelForCausalLM.from_pretrained(str(folder), **settings)
-    model.config.name_or_path = portable_name(name)
+    model.config.name_or_path = portable_name(name if goes_by_name(name) else folder)
     return model
+
+
+def _folder(name: str | Path) -> str | Path:
+    """A folder in full, to be found again from elsewhere; what is none, as it is."""
+    path = Path(name).expanduser()
+    return path.absolute() if path.is_dir() else name
 
 
 def local(settings: dict[str, Any]) -> dict[str, Any]:

@@ -195,6 +195,14 @@ def test_vectors_go_out_and_come_back_the_same(retro, db, static_encoder):
     ] == [h["chunk"] for h in before[0]["hits"]]
 
 
+def test_query_vectors_that_are_not_there_are_named_and_what_to_give_instead(retro, db):
+    done = retro("query", db, "--vectors", "nowhere.npy")
+    assert done.code == 2
+    assert "error: nowhere.npy cannot be read (No such file or directory)" in done.err
+    assert "Errno" not in done.err
+    assert "a .npy file" in done.err
+
+
 def test_vectors_of_an_unnamed_encoder_answer_vectors_but_refuse_text(retro, db):
     retro("export", db, "v.parquet", "--vectors")
     assert retro("embed", db, "--from", "v.parquet").code == 0

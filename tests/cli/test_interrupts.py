@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -79,17 +80,21 @@ def status(layout):
     raise SystemExit("the work went on")
 
 retro_cli.status.status = status
-sys.argv = ["retro", "status", "x.db"]
+sys.argv = ["retro", "status", "x.db", *sys.argv[1:]]
 from retro_cli.__main__ import main
 main()
 """
 
 
-def during_work(*lines: str, handler: str = "signal.default_int_handler"):
+def during_work(*lines: str, handler: str = "signal.default_int_handler", options=()):
     work = "\n".join(f"    {line}" for line in lines)
     code = WORK.format(work=work, handler=handler)
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 
@@ -112,6 +117,20 @@ def test_work_that_is_interrupted_ends_with_our_message_and_code(lines):
     done = during_work(*lines)
     assert done.returncode == 130
     assert done.stderr.splitlines() == [SAID[1]]
+
+
+def test_a_program_that_reads_json_is_told_in_json():
+    done = during_work("interrupt()", options=["--json"])
+    assert done.returncode == 130
+    said = json.loads(done.stderr)
+    assert (said["error"], said["exit_code"]) == ("Interrupted", 130)
+    assert "; ".join((said["message"], said["hint"])) == SAID[1]
+    assert done.stdout == ""
+
+
+def test_quiet_does_not_hide_that_work_was_cut_short():
+    done = during_work("interrupt()", options=["--quiet"])
+    assert (done.returncode, done.stderr.splitlines()) == (130, [SAID[1]])
 
 
 def test_after_the_work_it_comes_too_late():

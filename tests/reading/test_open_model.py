@@ -11,6 +11,7 @@ from generate_helpers import speaking
 
 from retro_cli.errors import InputNotFound, IntegrityError, UsageError
 from retro_cli.models import shipped
+from retro_cli.models.retro import RetroForCausalLM
 from retro_cli.reading.open_model import open_model
 
 
@@ -81,3 +82,20 @@ def test_the_default_model_opens_without_a_folder():
     assert model.config.base_name == "SmolLM2-135M-Instruct"
     assert tokenizer.vocabulary <= model.config.vocab_size
     assert all(bool(weight.isfinite().all()) for weight in model.added.parameters())
+
+
+def test_a_base_is_found_by_a_relative_folder_and_from_home_and_later_from_elsewhere(
+    tmp_path, bpe_path, monkeypatch
+):
+    network = speaking(8)
+    network.backbone.save_pretrained(tmp_path / "base")
+    shutil.copy(bpe_path, tmp_path / "base" / "tokenizer.json")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    RetroForCausalLM.from_base("base", network.config).save_pretrained("added", added_only=True)
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert open_model("../added")[1].path == tmp_path / "base" / "tokenizer.json"
+    model, tokenizer = open_model("../added", "~/base")
+    assert tokenizer.path == tmp_path / "base" / "tokenizer.json"
+    assert model.config.base_name == str(tmp_path / "base")

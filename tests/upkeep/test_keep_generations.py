@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from upkeep_library import posts
 
+from retro_cli import pipeline
+from retro_cli.config import load_settings, save_settings
+from retro_cli.errors import LockedError
 from retro_cli.index.catalogue import all_generations
 from retro_cli.upkeep.compact import compact
 from retro_cli.upkeep.filtering import undo_rule
@@ -71,3 +74,32 @@ def test_a_purge_leaves_one_generation_and_the_number_as_it_was(kept):
 
 def test_the_help_says_that_the_number_lasts(retro):
     assert "the number lasts" in " ".join(retro("compact", "--help").out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("stage", ["chunk", "embed"])
+def test_a_number_named_while_a_stage_waits_to_write_is_not_lost(library, monkeypatch, stage):
+    """The stage has read the settings, and compact changes them before it has the lock."""
+    lock = pipeline.writer_lock
+
+    def after_compact(*args):
+        monkeypatch.setattr(pipeline, "writer_lock", lock)
+        compact(library.layout, keep_generations=9)
+        return lock(*args)
+
+    monkeypatch.setattr(pipeline, "writer_lock", after_compact)
+    library.chunk() if stage == "chunk" else pipeline.embed(library.layout)
+    assert load_settings(library.layout).keep_generations == 9
+
+
+def test_a_stage_does_not_go_on_with_settings_that_another_writer_changed(library, monkeypatch):
+    lock = pipeline.writer_lock
+
+    def after_change(*args):
+        saved = load_settings(library.layout)
+        save_settings(library.layout, saved.changed(title_field="headline"))
+        return lock(*args)
+
+    monkeypatch.setattr(pipeline, "writer_lock", after_change)
+    with pytest.raises(LockedError, match="meanwhile"):
+        library.chunk()
+    assert load_settings(library.layout).title_field == "headline"
