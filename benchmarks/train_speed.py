@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from measure import alternate, ratio, say
 from results import FOLDER, Line, Result
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, LlamaConfig
 from transformers.utils import logging
 
@@ -76,6 +77,15 @@ def pair(
     return Line(title, target, measured, value, limit, True, found), medians
 
 
+def arithmetic(model: RetroForCausalLM, read: bool) -> int:
+    """Floating point operations of one step of the tiny preset, forward and backward."""
+    size, length = SCRATCH.training.batch, SCRATCH.training.sequence
+    batch = batch_of(size, length, model.config.vocab_size, read)
+    with FlopCounterMode(display=False) as counter:
+        summed_loss(model.train(), batch, torch.device("cpu")).backward()
+    return int(counter.get_total_flops())
+
+
 def measure(base: Path, rounds: int, threads: int) -> Result:
     torch.set_num_threads(threads)
     logging.set_verbosity_error()
@@ -90,9 +100,11 @@ def measure(base: Path, rounds: int, threads: int) -> Result:
     )  # fmt: skip
     config = LlamaConfig(vocab_size=VOCABULARY, **SCRATCH.base)
     make = partial(RetroForCausalLM.from_config, config, **SCRATCH.added)
+    share = arithmetic(_bare(make()), False) / arithmetic(make(), True)
     scratch, _ = pair(
-        "training RETRO from scratch (tiny) against its backbone alone", make(), _bare(make()),
-        SCRATCH.training, 0, rounds,
+        "training RETRO from scratch (tiny) against its backbone alone, which takes "
+        f"{share:.2f} of its arithmetic",
+        make(), _bare(make()), SCRATCH.training, 0, rounds,
     )  # fmt: skip
     facts = {"threads": threads, "precision": accelerator("auto").mixed_precision}
     return Result("train_speed", [fit, scratch], facts)
