@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 from retro_cli.errors import ConfigError, UsageError
@@ -29,7 +30,10 @@ def hub_folder(name: str, allow_download: bool) -> Path:
         raise ConfigError(f"'{name}' is not a hub name", "write it as hf:org/name")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.utils import disable_progress_bars
 
+    if not sys.stderr.isatty():  # a log has no use for the hub's bars, nor a program for lines
+        disable_progress_bars()
     try:
         folder = snapshot_download(
             match[1], local_files_only=not allow_download, allow_patterns=list(_FETCHED)
@@ -46,4 +50,10 @@ def hub_folder(name: str, allow_download: bool) -> Path:
         ) from error
     except (OSError, ValueError) as error:  # the hub's own errors are OSErrors or ValueErrors
         raise ConfigError(f"{name}: {error}", "check the name") from error
+    except Exception as error:  # of whichever library the hub's client speaks HTTP with
+        if not allow_download:
+            raise
+        raise ConfigError(
+            f"{name} could not be fetched ({error})", "check the network and try again"
+        ) from error
     return Path(folder)
