@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from retro_cli.chunks.dedup import Aliases
+from retro_cli.chunks.live import own_live, searchable
 from retro_cli.chunks.manifest import Part, require_manifest
-from retro_cli.chunks.rows import read_blocks
-from retro_cli.embeddings.external import exported_ids
+from retro_cli.chunks.rows import ChunkRows, read_blocks
 from retro_cli.embeddings.manifest import EmbeddingManifest
 from retro_cli.embeddings.manifest import require_manifest as require_embeddings
 from retro_cli.errors import UsageError
@@ -22,13 +23,15 @@ from retro_cli.index.state import read_state
 from retro_cli.store.atomic import check_output, disk_errors, replacing
 from retro_cli.store.layout import Layout
 
+Ids = npt.NDArray[np.int64]
 COLUMNS = ["document", "source", "title", "position", "start", "end", "text"]
 
 
 def export(layout: Layout, out: Path, *, vectors: bool, with_filtered: bool = False) -> int:
     """Write every chunk that has a vector of its own; the number of rows is returned.
 
-    What filter rules take is left out unless ``with_filtered``.
+    What filter rules take is left out unless ``with_filtered``. A text that several documents hold
+    is named after the first of them that is left, as an answer names it.
 
     ``.parquet``: id, document, source, title, position, start, end, text and, with ``vectors``,
     vector (float32). ``.jsonl``: the same, a line each. ``.npy``: (n, dim) float32, vectors only.
@@ -36,10 +39,10 @@ def export(layout: Layout, out: Path, *, vectors: bool, with_filtered: bool = Fa
     layout.require()
     chunks = require_manifest(layout.chunks)
     aliases = Aliases.load(layout.chunks, chunks.aliases)
-    ids = exported_ids(chunks, aliases)
+    own = own_live(chunks)
     if not with_filtered:
-        live = exclude(layout, chunks, aliases, load_ledger(layout)).live(chunks, aliases)
-        ids = ids[live[ids]]
+        own &= ~exclude(layout, chunks, aliases, load_ledger(layout)).rows
+    ids = np.flatnonzero(searchable(own, aliases))
     embeddings = None
     if vectors or out.suffix == ".npy":
         embeddings = require_embeddings(layout.embeddings)
@@ -49,6 +52,8 @@ def export(layout: Layout, out: Path, *, vectors: bool, with_filtered: bool = Fa
         raise UsageError(f"{out}: unknown format", "name a .parquet, .jsonl or .npy file")
     check_output(out)
     tables = _tables(layout, chunks.parts, ids, embeddings, texts=out.suffix != ".npy")
+    if out.suffix != ".npy":
+        tables = _named(layout, chunks.parts, tables, aliases.shown(own))
     with replacing(out) as temporary, disk_errors(out):
         writers[out.suffix](temporary, tables, len(ids), embeddings)
     return len(ids)
@@ -79,6 +84,26 @@ def _tables(
                 table = table.append_column("vector", vector)
             yield table
             done += len(batch)
+
+
+def _named(
+    layout: Layout, parts: tuple[Part, ...], tables: Iterator[pa.Table], shown: Ids
+) -> Iterator[pa.Table]:
+    """Rows whose own document is gone, in the names of those that they stand for now."""
+    rows = ChunkRows(layout.chunks, parts)
+    for table in tables:
+        ids = table["id"].to_numpy()
+        gone = np.flatnonzero(shown[ids] != ids)
+        chunks = rows.get(shown[ids[gone]].tolist())
+        for at, name in enumerate(table.schema.names) if len(gone) else ():
+            if name in ("id", *COLUMNS):
+                values = table[name].to_pylist()
+                for row, chunk in zip(gone.tolist(), chunks, strict=True):
+                    values[row] = getattr(chunk, name)
+                field = table.schema.field(at)
+                table = table.set_column(at, field, pa.array(values, field.type))
+        yield table
+    rows.close()
 
 
 def _stored(layout: Layout, part: Part, embeddings: EmbeddingManifest | None) -> np.ndarray | None:

@@ -50,6 +50,17 @@ class Aliases:
     def members_of(self, canonical: int) -> list[int]:
         return [int(m) for m in self.member[self.canonical == canonical]]
 
+    def shown(self, own: npt.NDArray[np.bool_]) -> Ids:
+        """(next_id,) the row in whose name an index entry is shown: itself, or the first living
+        row that it stands for; -1 for none. own: (next_id,) rows that may be shown."""
+        result = np.where(own, np.arange(len(own), dtype=np.int64), -1)
+        # The last written wins, so the first living member is written last.
+        living = own[self.member]
+        members, stands = self.member[living][::-1], self.canonical[living][::-1]
+        behind = ~own[stands]
+        result[stands[behind]] = members[behind]
+        return result
+
     def save(self, folder: Path) -> FileRecord | None:
         if not len(self.member):
             return None
@@ -124,7 +135,7 @@ def _equal_chunks(folder: Path, parts: Sequence[Part]) -> tuple[Ids, Ids]:
 
 def _deal(piles: Piles, hashes: pa.ChunkedArray, ids: Ids, chunks: npt.NDArray[np.int32]) -> None:
     """Texts without chunks, and those that were blanked, equal nothing and are left out."""
-    words = _as_words(hashes)
+    words = hash_words(hashes)
     mine = (chunks > 0) & words.any(axis=1)
     texts = np.empty(int(mine.sum()), _TEXT)
     texts["hash"], texts["id"], texts["chunks"] = words[mine], ids[mine], chunks[mine]
@@ -139,7 +150,7 @@ def _equal_texts(pile: npt.NDArray[np.void]) -> tuple[Ids, Ids, Ids]:
     return member, canonical, pile["chunks"][where].astype(np.int64)
 
 
-def _as_words(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+def hash_words(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     """A fixed 16-byte column as (rows, 2) uint64."""
     arrays = [
         np.frombuffer(chunk.buffers()[1], np.uint64)[2 * chunk.offset :][: 2 * len(chunk)]

@@ -49,7 +49,7 @@ def import_vectors(
         layout.embeddings.mkdir(exist_ok=True)
         aliases = Aliases.load(layout.chunks, chunks.aliases)
         ids = exported_ids(chunks, aliases)
-        vectors = _normalised(_load(path, ids), path)
+        vectors = _normalised(_load(path, ids, aliases.representatives(chunks.next_id)), path)
         spec = _spec(layout, chunks, path, encoder, ids, vectors)
         parts: dict[str, EmbeddedPart] = {}
         progress.started("embed", len(ids), "vectors")
@@ -71,7 +71,9 @@ def exported_ids(chunks: ChunkManifest, aliases: Aliases) -> npt.NDArray[np.int6
     return np.flatnonzero(searchable(own_live(chunks), aliases))
 
 
-def _load(path: Path, ids: npt.NDArray[np.int64]) -> Any:
+def _load(path: Path, ids: npt.NDArray[np.int64], canonical: npt.NDArray[np.int64]) -> Any:
+    """(len(ids), dim) vectors. A Parquet file may name any row that a chunk of ``ids`` stands for:
+    canonical is (next_id,)."""
     if path.suffix == ".npy":
         try:
             matrix = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -98,6 +100,8 @@ def _load(path: Path, ids: npt.NDArray[np.int64]) -> Any:
         ) from error
     if len(lengths) != 1 or None in lengths or not all(lengths):
         raise UnreadableInput(f"{path}: vectors of unequal length", "every vector needs dim values")
+    known = (given >= 0) & (given < len(canonical))
+    given = np.where(known, canonical[np.where(known, given, 0)], -1)
     order = np.argsort(given, kind="stable")
     places = np.searchsorted(given, ids, sorter=order)
     found = np.take(order, np.minimum(places, len(order) - 1)) if len(order) else places

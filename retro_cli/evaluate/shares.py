@@ -14,7 +14,7 @@ from retro_cli.filters.exclusion import corpus_of
 from retro_cli.filters.match import document_of
 from retro_cli.query.overfetch import surviving
 from retro_cli.query.retrieve import Retriever
-from retro_cli.query.twins import Entries, EqualDocuments
+from retro_cli.query.twins import Documents, Entries
 
 Ids = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.bool_]
@@ -47,7 +47,7 @@ class ShareLookup:
         self._document = document_of(corpus)[0]
         self._retriever, self._texts = retriever, texts
         self._entries = Entries(retriever)
-        self._equal = EqualDocuments(retriever, self._entries).entries(texts)
+        self._equal = Documents(retriever, self._entries).entries(texts)
 
     def neighbours(self, text: EvaluationText, k: int, share: float, seed: int) -> Ids:
         """(n, k) chunk ids, best first, -1 where there are fewer."""

@@ -78,7 +78,8 @@ class _Search:
     def __init__(self, retriever: Retriever, settings: NeighbourSettings) -> None:
         self.retriever, self.settings = retriever, settings
         self.schema = pa.schema([("chunk", pa.int64()), *found_fields(settings.k)])
-        self.entries, self.documents = Entries(retriever), Documents(retriever)
+        self.entries = Entries(retriever)
+        self.documents = Documents(retriever, self.entries)
         self.tokens = StoredTokens(retriever)
         self.copies = Copies(settings.copies, self.tokens)
 
@@ -97,8 +98,9 @@ class _Search:
         canonical = self.entries.canonical[ids]
 
         def keep(asked: Ids, found: Ids) -> Ids:
+            bad = self.documents.same(found, ids[asked])
             found = self.entries.shown(found)
-            bad = self.documents.same(found, ids[asked], canonical[asked])
+            bad |= found == NONE
             self.copies.mark(lambda row: self.tokens(int(ids[asked[row]])), found, bad)
             found[bad] = NONE
             return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from retro_cli.chunks.dedup import first_of_equal, hash_words
 from retro_cli.chunks.schema import DOCS
 from retro_cli.filters.copies import shingles
-from retro_cli.filters.exclusion import corpus_of
-from retro_cli.filters.match import document_of
 from retro_cli.query.retrieve import Retriever
 from retro_cli.store.tables import read_columns
 
@@ -33,14 +32,9 @@ class Entries:
     """
 
     def __init__(self, retriever: Retriever) -> None:
-        aliases, rows = retriever.aliases, retriever.manifest.next_id
-        self.canonical = aliases.representatives(rows)
-        self._shown = np.where(retriever.own, np.arange(rows), NONE)
-        # The last written wins, so the first living member is written last.
-        living = retriever.own[aliases.member]
-        members, stands = aliases.member[living][::-1], aliases.canonical[living][::-1]
-        behind = ~retriever.own[stands]
-        self._shown[stands[behind]] = members[behind]
+        aliases = retriever.aliases
+        self.canonical = aliases.representatives(retriever.manifest.next_id)
+        self._shown = aliases.shown(retriever.own)
 
     def shown(self, found: Ids) -> Ids:
         """The rows in whose name index entries are shown: themselves, or a living copy."""
@@ -51,22 +45,6 @@ class Entries:
 
 
 class Documents:
-    """Which document each row of a generation belongs to."""
-
-    def __init__(self, retriever: Retriever) -> None:
-        corpus = corpus_of(retriever.layout, retriever.manifest, retriever.aliases)
-        self._document, _ = document_of(corpus)
-
-    def same(self, found: Ids, *own: Ids) -> Bits:
-        """(n, m) which of ``found`` belong to a document of the (n,) rows ``own``, or are none."""
-        bad: Bits = found == NONE
-        theirs = np.where(bad, NONE, self._document[found])
-        for rows in own:
-            bad |= theirs == self._document[rows][:, None]
-        return bad
-
-
-class EqualDocuments:
     """The documents of a generation, known by their texts."""
 
     def __init__(self, retriever: Retriever, entries: Entries) -> None:
@@ -74,11 +52,43 @@ class EqualDocuments:
         hashes, firsts, counts = [], [_NO_IDS], [_NO_IDS]
         for part in retriever.manifest.parts:
             table = read_columns(folder / part.docs_file, ["text_hash", "first", "chunks"])
+            some = pc.greater(table["chunks"], 0)
+            table = table.filter(some)
             hashes += table["text_hash"].chunks
             firsts.append(table["first"].to_numpy().astype(np.int64) + part.base)
             counts.append(table["chunks"].to_numpy().astype(np.int64))
         self._hashes = pa.chunked_array(hashes, DOCS.field("text_hash").type)
         self._firsts, self._counts = np.concatenate(firsts), np.concatenate(counts)
+
+    @cached_property
+    def _same_text(self) -> Ids:
+        """(documents,) the first chunk of the first document with each one's text."""
+        words = hash_words(self._hashes)
+        told = words.any(axis=1)  # what was blanked equals nothing
+        member, first = first_of_equal(words[told], self._firsts[told])
+        leader = self._firsts.copy()
+        leader[np.searchsorted(self._firsts, member)] = first
+        return leader
+
+    def same(self, found: Ids, own: Ids) -> Bits:
+        """(n, m) which index entries ``found`` stand for a row of the document of the (n,) rows
+        ``own``, or of another one with its text; or are none."""
+        bad: Bits = found == NONE
+        mine, theirs = self._document(own), self._document(np.where(bad, own[:, None], found))
+        bad |= self._same_text[theirs] == self._same_text[mine][:, None]
+        # A merged row's entry is that of a row elsewhere, in a document that may say other things.
+        documents, which = np.unique(mine, return_inverse=True)
+        rows = [
+            self._entries.canonical[first : first + count]
+            for first, count in zip(self._firsts[documents], self._counts[documents], strict=True)
+        ]
+        total = len(self._entries.canonical)
+        held = np.concatenate([number * total + entries for number, entries in enumerate(rows)])
+        bad |= np.isin(which[:, None] * total + found, held)
+        return bad
+
+    def _document(self, rows: Ids) -> Ids:
+        return np.searchsorted(self._firsts, rows, side="right") - 1
 
     def entries(self, texts: Sequence[bytes]) -> dict[bytes, Ids]:
         """The index entries that stand for any row of a document with one of these texts' hashes,

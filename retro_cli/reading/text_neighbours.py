@@ -30,7 +30,7 @@ from retro_cli.query.table import (
     found_columns,
     write_table,
 )
-from retro_cli.query.twins import Copies, Entries, EqualDocuments, StoredTokens
+from retro_cli.query.twins import Copies, Documents, Entries, StoredTokens
 from retro_cli.reading.text_table import text_schema
 from retro_cli.reading.texts import Piece, Text, cut, read_texts
 from retro_cli.store.layout import Layout
@@ -157,7 +157,7 @@ class _Search:
         self.retriever, self.settings, self.texts = retriever, settings, texts
         self.schema = text_schema(settings.k, retriever.generation.encoder.dim)
         self.entries = Entries(retriever)
-        self.equal = EqualDocuments(retriever, self.entries)
+        self.equal = Documents(retriever, self.entries)
         self.copies = Copies(settings.copies, row_tokens(retriever, texts.tokenizer))
         self._groups = grouped(texts.read(), texts.part_bytes)
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pyarrow.parquet as pq
+import pytest
+from helpers import write_jsonl
+
 
 def test_export_leaves_out_what_a_rule_takes_unless_asked(retro, db, tmp_path):
     assert retro("filter", "add", db, "--source", "letters", "--reason", "test").code == 0
@@ -16,6 +20,52 @@ def test_export_leaves_out_what_a_rule_takes_unless_asked(retro, db, tmp_path):
     everything = sources("all.jsonl")
     assert everything.count("letters") == 10
     assert sources("some.jsonl") == [source for source in everything if source != "letters"]
+
+
+SAID = "the lamp of the night keeper burns oil until the tide turns at the light and the boat"
+
+
+def said_twice(retro, tmp_path, static_encoder):
+    """A database with a text of several chunks that two documents hold."""
+    records = [
+        {"id": "first", "source": "s1", "title": "one", "text": SAID},
+        {"id": "other", "source": "s1", "title": "two", "text": "the ferry in the storm"},
+        {"id": "second", "source": "s2", "title": "three", "text": SAID},
+    ]
+    write_jsonl(tmp_path / "a.jsonl", records)
+    how = ["--encoder", static_encoder, "--tokens", 8, "--dedup", "chunk"]
+    assert retro("build", "a.jsonl", "--db", "a.db", *how).code == 0
+    return records
+
+
+@pytest.mark.parametrize("loss", ["a rule", "an edit"])
+def test_export_names_a_text_after_a_document_that_is_left(retro, static_encoder, tmp_path, loss):
+    records = said_twice(retro, tmp_path, static_encoder)
+    if loss == "a rule":
+        assert retro("filter", "add", "a.db", "--doc", "first", "--reason", "x").code == 0
+    else:
+        write_jsonl(tmp_path / "a.jsonl", records[1:])
+        assert retro("build", "a.jsonl", "--db", "a.db", "--prune").code == 0
+    assert retro("export", "a.db", "a.parquet").code == 0
+    rows = pq.read_table("a.parquet").to_pylist()
+    assert {row["document"] for row in rows} == {"other", "second"}
+    for row in rows:
+        assert row["source"] == {"other": "s1", "second": "s2"}[row["document"]]
+        shown = retro("show", "a.db", row["id"], "--json").rows[0]
+        assert shown["document"] == row["document"]
+        assert row["text"] in str(shown)
+
+
+def test_vectors_by_the_names_of_what_is_left_come_back(retro, static_encoder, tmp_path):
+    records = said_twice(retro, tmp_path, static_encoder)
+    write_jsonl(tmp_path / "a.jsonl", records[1:])
+    assert retro("build", "a.jsonl", "--db", "a.db", "--prune").code == 0
+    assert retro("export", "a.db", "v.parquet", "--vectors").code == 0
+    before = retro("query", "a.db", "the boat", "--json").rows
+    back = retro("embed", "a.db", "--from", "v.parquet", "--encoder", static_encoder)
+    assert back.code == 0, back.err
+    assert retro("index", "a.db").code == 0
+    assert retro("query", "a.db", "the boat", "--json").rows == before
 
 
 def test_show_hides_the_text_of_a_chunk_that_a_rule_takes_unless_asked(retro, db):

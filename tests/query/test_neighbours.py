@@ -179,3 +179,37 @@ def test_the_command_says_what_is_wrong(retro, posts, tmp_path):
     done = retro("neighbours", posts.root, "-k", 2, "--json")
     assert done.rows[0]["full"] == done.rows[0]["rows"]
     assert "all 2" in retro("neighbours", posts.root, "-k", 2).err
+
+
+COPIED = "the lamp of the night keeper burns oil until the tide turns at the light"
+
+
+@pytest.mark.parametrize("dedup", ["none", "document", "chunk"])
+@pytest.mark.parametrize("loss", ["nothing", "a rule", "an edit"])
+def test_a_document_with_the_same_text_is_no_neighbour_whichever_of_them_is_indexed(
+    retro, static_encoder, tmp_path, dedup, loss
+):
+    """Z holds the first chunk of A, B and C as well, and says more; so the rows of all are merged
+    in some ways of merging."""
+    head = " ".join(COPIED.split()[:8])
+    texts = {"Z": f"{head} but then the storm took the boat", **dict.fromkeys("ABC", COPIED)}
+    texts |= {f"x{n}": f"the ferry {n} and the storm of year {n}" for n in range(6)}
+    path = tmp_path / "posts.jsonl"
+    write_jsonl(path, [{"id": name, "text": text} for name, text in texts.items()])
+    how = ["--db", "p.db", "--encoder", static_encoder, "--tokens", 8, "--dedup", dedup]
+    assert retro("build", path, *how).code == 0
+    if loss == "a rule":
+        assert retro("filter", "add", "p.db", "--doc", "A", "--reason", "x").code == 0
+    if loss == "an edit":
+        write_jsonl(path, [{"id": n, "text": t} for n, t in texts.items() if n not in "AZ"])
+        assert retro("build", path, "--db", "p.db", "--prune").code == 0
+    layout = Layout(tmp_path / "p.db")
+    report = find_neighbours(layout, "t", NeighbourSettings(4))
+    with Database.open(layout.root) as db:
+        chunks = {row: db.retriever.rows.get([row])[0] for row in table(layout)}
+    for row, neighbours in table(layout).items():
+        own = texts[chunks[row].document]
+        held = [chunks[n] for n in neighbours if n >= 0]
+        assert own not in [texts[hit.document] for hit in held]
+        assert report.none == 0
+        assert held
