@@ -20,6 +20,8 @@ from retro_cli.corpus.patterns import fixed_part, has_magic, matcher
 from retro_cli.errors import InputNotFound, UnreadableInput
 from retro_cli.store.scratch import Scratch, SortedSpool
 
+_BEIR = ("corpus.jsonl", "queries.jsonl")
+_BESIDE_A_CORPUS = ("queries.jsonl", "qrels")  # a query would be the best answer to itself
 _NEAR_NAMES = 10_000  # names of a folder that are compared with a misspelt one
 
 
@@ -154,15 +156,21 @@ def _walk(root: str, depth: int | None = None, skip: str = "._") -> Iterator[Inp
         except OSError as error:
             raise UnreadableInput(f"cannot list {folder}: {error.strerror}", "") from error
         prefix = "" if folder == "." else folder if folder.endswith("/") else folder + "/"
+        beside = _BESIDE_A_CORPUS if _is_beir(folder) else ()
         with entries:
             for entry in entries:
-                if entry.name[0] in skip:
+                if entry.name[0] in skip or entry.name in beside:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     if depth is None or level < depth:
                         waiting.append((prefix + entry.name, level + 1))
                 elif (file := _entry(entry, prefix + entry.name)) is not None:
                     yield file
+
+
+def _is_beir(folder: str) -> bool:
+    """Whether this is a data set in the layout of BEIR (Thakur et al. 2021), with its queries."""
+    return all(os.path.isfile(os.path.join(folder, name)) for name in _BEIR)
 
 
 def _entry(entry: os.DirEntry[str], path: str) -> InputFile | None:

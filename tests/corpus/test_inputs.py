@@ -44,6 +44,18 @@ def test_spellings_of_a_folder_give_the_same_uris_and_no_file_comes_twice(tree):
     assert uris(".") == [*VISIBLE, "other.txt"]
 
 
+@pytest.mark.parametrize("spec", ["sets", "sets/beir", "sets/**"])
+def test_of_a_folder_laid_out_as_beir_only_the_corpus_is_read(tree, spec):
+    folder = tree / "sets" / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"):
+        (folder / name).write_text("{}")
+    assert uris(spec) == ["sets/beir/corpus.jsonl"]
+    assert uris("sets/beir/queries.jsonl") == ["sets/beir/queries.jsonl"]  # when it is named
+    (folder / "corpus.jsonl").unlink()
+    assert "sets/beir/queries.jsonl" in uris(spec)
+
+
 def test_an_input_file_carries_size_and_time(tree):
     status = os.stat("other.txt")
     expected = InputFile("other.txt", "other.txt", status.st_size, status.st_mtime_ns)
