@@ -2,11 +2,16 @@
 
 A condition names ``source``, ``document``, ``title`` or a metadata field. It is parsed, never
 evaluated as code. A document without the field does not match, except under ``!=``.
+
+Numbers are compared as numbers, all else as text. Which document is meant must not depend on what
+a label looks like: under ``=`` and ``!=`` the three names are text, as is a value in quotes, and a
+text in the metadata is a number only if it is plainly written (2.50, but not 007 or 12e4).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +23,9 @@ from retro_cli.errors import UsageError
 _CONDITION = re.compile(r"^\s*([\w.\-]+)\s*(!=|>=|<=|~|=|>|<)\s*(.*?)\s*$", re.DOTALL)
 # A quote opens only where a value begins, so that O'Neil is a name.
 _QUOTED = re.compile(r"(?<=[=<>~])\s*(?:'[^']*'|\"[^\"]*\")(?=\s|$)")
+_FINITE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+_NAMES = ("source", "document", "title")
 _ABSENT = object()
 HINT = "write FIELD OP VALUE with = != < <= > >= or ~ (glob), joined by 'and'"
 
@@ -27,6 +35,7 @@ class Condition:
     field: str
     operator: str
     value: str
+    quoted: bool = False
 
     def matches(self, document: dict[str, Any]) -> bool:
         """``document`` has source, document, title and metadata (JSON text)."""
@@ -41,11 +50,17 @@ class Condition:
     def _compare(self, have: Any) -> bool:
         if self.operator == "~":
             return fnmatchcase(_text(have), self.value)
-        numbers = _numbers(have, self.value)
-        if numbers is None and self.operator[0] in "<>" and _number(self.value) is not None:
+        left, right = (None, None) if self._literal(have) else (_number(have), _number(self.value))
+        if left is None and right is not None and self.operator[0] in "<>":
             return False  # a number is asked for, and this is none
-        left, right = numbers if numbers is not None else (_text(have), self.value)
+        if left is None or right is None:
+            return _OPERATORS[self.operator](_text(have), self.value)
         return _OPERATORS[self.operator](left, right)
+
+    def _literal(self, have: Any) -> bool:
+        """Whether digits are compared as they are written."""
+        label = isinstance(have, str) and (self.field in _NAMES or not _plain(have, self.value))
+        return self.operator in ("=", "!=") and (self.quoted or label)
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -66,9 +81,9 @@ def parse_where(expression: str) -> list[Condition]:
         if match is None:
             raise UsageError(f"--where does not understand '{part.strip()}'", HINT)
         field, operator, value = match.groups()
-        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
-            value = value[1:-1]
-        conditions.append(Condition(field, operator, value))
+        quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
+        value = value[1:-1] if quoted else value
+        conditions.append(Condition(field, operator, value, quoted))
     return conditions
 
 
@@ -83,7 +98,7 @@ def _split_and(expression: str) -> list[str]:
 
 
 def _field(document: dict[str, Any], name: str) -> Any:
-    if name in ("source", "document", "title"):
+    if name in _NAMES:
         return document[name]
     value: Any = json.loads(document["metadata"] or "{}")
     for step in name.split("."):
@@ -97,18 +112,20 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _numbers(have: Any, value: str) -> tuple[float, float] | None:
-    left, right = _number(have), _number(value)
-    return None if left is None or right is None else (left, right)
+def _plain(*texts: str) -> bool:
+    return all(_PLAIN.fullmatch(text) for text in texts)
 
 
 def _number(value: Any) -> float | int | None:
-    """Whole numbers exactly, others as floats, anything else None."""
+    """Whole numbers exactly, others as floats; None for what is no finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    for kind in (int, float):
-        try:
-            return kind(value) if isinstance(value, str) else value
-        except ValueError:
-            continue
-    return None
+    if not isinstance(value, str):
+        return value
+    number = float(value) if _FINITE.fullmatch(value) else math.inf
+    if not math.isfinite(number):
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        return number

@@ -50,7 +50,8 @@ def add(
         ),
     ] = None,
     where: Annotated[
-        str, typer.Option(help="A condition on the document.", rich_help_panel=CONDITIONS)
+        str,
+        typer.Option(help="A condition on the document, as in query.", rich_help_panel=CONDITIONS),
     ] = "",
     match: Annotated[
         str, typer.Option(help="A regular expression in the text.", rich_help_panel=CONDITIONS)

@@ -55,7 +55,11 @@ def query(
         typer.Option(metavar="GLOB", help="Only these sources; may be repeated."),
     ] = None,
     where: Annotated[
-        str, typer.Option(help='Only documents with, say, "year >= 1990 and author = Ines".')
+        str,
+        typer.Option(
+            help='Only documents with, say, "year >= 1990 and author = Ines". Numbers compare as '
+            "numbers, but names and values in quotes as text."
+        ),
     ] = "",
     level: Annotated[str, typer.Option(help="chunk, or doc for each document once.")] = "chunk",
     output_format: Annotated[

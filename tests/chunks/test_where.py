@@ -65,6 +65,78 @@ def test_a_condition_means_what_it_says(expression, expected):
     assert holds(expression, **facts) is expected
 
 
+@pytest.mark.parametrize(
+    ("operator", "value", "labels"),
+    [
+        ("=", "12e4567", {"12e4567"}),  # as floats, both of these are infinite
+        ("=", "007", {"007"}),
+        ("=", '"007"', {"007"}),
+        ("=", "7", {"7"}),
+        ("=", "1_0", {"1_0"}),
+        ("=", "nan", {"nan"}),
+        ("!=", "nan", {"12e4567", "99e9999", "007", "7", "1_0", "10", "inf", "7.0"}),
+        ("=", "inf", {"inf"}),
+        ("<", "10", {"007", "7", "7.0"}),  # an order of numbers is one of numbers
+        ("<", "99e9999", {"12e4567", "007", "7", "1_0", "10", "7.0"}),  # one of text is of text
+    ],
+)
+@pytest.mark.parametrize("name", ["document", "source", "title"])
+def test_a_label_is_text_however_much_it_looks_like_a_number(name, operator, value, labels):
+    every = ("12e4567", "99e9999", "007", "7", "1_0", "10", "nan", "inf", "7.0")
+    (condition,) = parse_where(f"{name} {operator} {value}")
+    assert {label for label in every if condition.matches({name: label})} == labels
+
+
+@pytest.mark.parametrize(
+    ("value", "have", "equal"),
+    [
+        ("1990", 1990.0, True),
+        ("1990.0", 1990, True),
+        ("01990", 1990, True),
+        ("1e-3", 0.001, True),
+        ("12e4567", 1e308, False),
+        ("1_0", 10, False),
+        ("'1990'", 1990, True),
+        ("'1990.0'", 1990, False),
+        ("2.5", "2.50", True),  # a table without types
+        ("-0.5", "-0.50", True),
+        ("'2.5'", "2.50", False),
+        ("7", "007", False),
+        ("007", "7", False),
+        ("007", "007", True),
+        ("120000", "12e4", False),
+        ("12e4", "120000", False),
+        ("10", "1_0", False),
+        ("10", "١٠", False),
+        ("1", True, False),
+        ("true", True, True),
+    ],
+)
+def test_metadata_is_a_number_where_it_is_plainly_one(value, have, equal):
+    assert holds(f"field = {value}", field=have) is equal
+    assert holds(f"field != {value}", field=have) is not equal
+
+
+@pytest.mark.parametrize(
+    ("expression", "have", "expected"),
+    [
+        ("month >= 05", 4, False),
+        ("time < 0900", "0830", True),
+        ("time < 900", "0830", True),
+        ("share > 1e-6", "0.5", True),
+        ("share > .25", 0.5, True),
+        ("share < 1e9999", "0.5", True),
+        ("year > nan", "1990", False),
+        ("year > 1_0", 9, True),  # as text
+        ("year >= '1990'", "1990", True),
+        ("lot < '200'", 30, True),
+        ("lot < " + "0" * 5000 + "9", 3, True),
+    ],
+)
+def test_order_is_that_of_numbers_where_one_is_asked_for(expression, have, expected):
+    assert holds(expression, **{expression.split()[0]: have}) is expected
+
+
 @pytest.mark.parametrize("expression", ["", "year", "= 3", "a = 1 and", "__import__('os')"])
 def test_nonsense_is_a_usage_error(expression):
     with pytest.raises(UsageError, match="--where"):
