@@ -23,11 +23,17 @@ from retro_cli.errors import UsageError
 _CONDITION = re.compile(r"^\s*([\w.\-]+)\s*(!=|>=|<=|~|=|>|<)\s*(.*?)\s*$", re.DOTALL)
 # A quote opens only where a value begins, so that O'Neil is a name.
 _QUOTED = re.compile(r"(?<=[=<>~])\s*(?:'[^']*'|\"[^\"]*\")(?=\s|$)")
+_WHOLE = re.compile(r"'[^']*'|\"[^\"]*\"")
+# A bare value may be words, and a single word may hold an operator, as an address does.
+_DOUBTFUL = re.compile(r"['\"=<>~]|!=|(?=.*\s).*(?:[=<>~]|\sor\s)", re.DOTALL | re.IGNORECASE)
 _FINITE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _NAMES = ("source", "document", "title")
 _ABSENT = object()
-HINT = "write FIELD OP VALUE with = != < <= > >= or ~ (glob), joined by 'and'"
+HINT = (
+    "write FIELD OP VALUE with one of = != < <= > >= or ~ (glob), joined by 'and' alone; "
+    "quote a value that holds spaces, quotes or operators"
+)
 
 
 @dataclass(frozen=True)
@@ -74,17 +80,27 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def parse_where(expression: str) -> list[Condition]:
-    """Conditions that must all hold. Raises UsageError with the part that is not one."""
-    conditions = []
-    for part in _split_and(expression):
-        match = _CONDITION.match(part)
-        if match is None:
-            raise UsageError(f"--where does not understand '{part.strip()}'", HINT)
-        field, operator, value = match.groups()
-        quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
-        value = value[1:-1] if quoted else value
-        conditions.append(Condition(field, operator, value, quoted))
-    return conditions
+    """Conditions that must all hold. Raises UsageError with the part that is none, or that may be
+    meant otherwise than it would be read."""
+    return [_condition(part, strict=True) for part in _split_and(expression)]
+
+
+def kept_where(expression: str) -> list[Condition]:
+    """The conditions of a rule in the ledger: what was accepted once is read as it was then."""
+    return [_condition(part, strict=False) for part in _split_and(expression)]
+
+
+def _condition(part: str, *, strict: bool) -> Condition:
+    match = _CONDITION.match(part)
+    if match is None:
+        raise UsageError(f"--where does not understand '{part.strip()}'", HINT)
+    field, operator, value = match.groups()
+    if strict and not value:
+        raise UsageError(f"--where: '{part.strip()}' lacks a value", HINT)
+    if strict and _DOUBTFUL.match(value) and not _WHOLE.fullmatch(value):
+        raise UsageError(f"--where does not understand '{value}' as one value", HINT)
+    quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
+    return Condition(field, operator, value[1:-1] if quoted else value, quoted)
 
 
 def _split_and(expression: str) -> list[str]:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live
 from retro_cli.chunks.manifest import ChunkManifest, Part
-from retro_cli.chunks.where import parse_where
+from retro_cli.chunks.where import kept_where
 from retro_cli.errors import UsageError
 from retro_cli.filters.copies import copies_of, memory_of, originals_of
 from retro_cli.filters.memory import Memory
@@ -127,7 +127,7 @@ def _by_document(corpus: Corpus, part: Part, column: str, wanted: Callable[[str]
 
 def _conditions(corpus: Corpus, rule: Rule) -> Bits:
     met = np.ones(corpus.manifest.next_id, dtype=bool)
-    conditions = parse_where(rule.where) if rule.where else []
+    conditions = kept_where(rule.where) if rule.where else []
     for part in corpus.manifest.parts:
         rows = slice(part.base, part.base + part.rows)
         if conditions:

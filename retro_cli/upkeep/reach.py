@@ -12,6 +12,7 @@ import numpy.typing as npt
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.manifest import require_manifest
 from retro_cli.chunks.rows import Chunk, ChunkRows
+from retro_cli.chunks.where import parse_where
 from retro_cli.errors import UsageError
 from retro_cli.filters.exclusion import Exclusion, corpus_of, exclude
 from retro_cli.filters.ledger import Ledger, load_ledger, require_rules
@@ -91,6 +92,8 @@ class Filtering:
                 "the rule takes nothing in particular",
                 "name a --source, --doc, --chunk, --match, --where or --min-toxicity",
             )
+        if rule.where:
+            parse_where(rule.where)
         if rule.match:
             compiled(rule.match)
         if rule.toxicity:

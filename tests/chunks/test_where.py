@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retro_cli.chunks.where import parse_where
+from retro_cli.chunks.where import kept_where, parse_where
 from retro_cli.errors import UsageError
 
 
@@ -143,8 +143,72 @@ def test_nonsense_is_a_usage_error(expression):
         parse_where(expression)
 
 
+@pytest.mark.parametrize(
+    ("expression", "says"),
+    [
+        ("year >= 1990 or title = T12", "'1990 or title = T12' as one value"),
+        ("document = 7 OR document = a", "as one value"),
+        ("title = hit or miss", "as one value"),
+        ("document == 7", "'= 7' as one value"),
+        ("document ==7", "as one value"),
+        ("document <> 7", "'> 7' as one value"),
+        ("document !== 7", "as one value"),
+        ("year =< 1990", "as one value"),
+        ("author =~ Ines", "as one value"),
+        ("year >= 1990, author = Ines", "as one value"),
+        ("title = 'a' or title = 'b'", "as one value"),
+        ('title = "a" "b"', "as one value"),
+        ("title = 'unclosed", "as one value"),
+        ("year >=", "'year >=' lacks a value"),
+        ("year >= and author = Ines", "'year >=' lacks a value"),
+        ("title = war and peace", "does not understand 'peace'"),
+    ],
+)
+def test_what_may_be_meant_otherwise_is_refused_with_the_rule(expression, says):
+    with pytest.raises(UsageError, match="--where") as refused:
+        parse_where(expression)
+    assert says in refused.value.message
+    for part in ("one of =", "'and' alone", "quote a value"):
+        assert part in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("field = 'hit or miss'", "hit or miss"),
+        ('field = "x = y"', "x = y"),
+        ("field = ''", ""),
+        ('field = "\'tis"', "'tis"),
+        ("field = '> 7'", "> 7"),
+        ("field = two plain words", "two plain words"),
+        ("field = Oregon", "Oregon"),
+        ("field = https://island.example/?boat=7", "https://island.example/?boat=7"),
+        ("field = O'Neil", "O'Neil"),
+    ],
+)
+def test_quotes_take_a_value_as_it_is_and_plain_values_need_none(expression, value):
+    assert holds(expression, field=value)
+    assert not holds(expression, field=f"{value}?")
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("a = x or a = y", "x or a = y"),
+        ("a == x", "= x"),
+        ("a =", ""),
+        ("a = 'x' or a = 'y'", "x' or a = 'y"),
+        ("a = 'x or y'", "x or y"),
+    ],
+)
+def test_a_rule_that_was_accepted_once_is_read_as_it_was(expression, value):
+    (condition,) = kept_where(expression)
+    assert condition.matches(document(a=value))
+
+
 @given(
-    st.text(max_size=30), st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5))
+    st.text(max_size=30) | st.from_regex(r"(?s)[ab] ?[=!<>~]{1,2}.*"),
+    st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5)),
 )
 def test_no_input_gets_past_the_parser_as_anything_but_a_condition(expression, facts):
     try:

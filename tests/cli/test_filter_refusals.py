@@ -22,6 +22,8 @@ def hits(retro, db, *how):
      (("--match", "("), "not a regular expression"),
      (("--match", "(?=look)boat"), "RE2"),
      (("--where", "year is odd"), "--where does not understand"),
+     (("--where", "year = 1990 or year = 1991"), "as one value"),
+     (("--where", "year >="), "lacks a value"),
      (("--chunk", "99999"), "there is no chunk 99999"),
      (("--chunk", "-1"), "there is no chunk -1"),
      (("--min-toxicity", "0.5"), "no scores called default"),

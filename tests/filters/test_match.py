@@ -137,6 +137,11 @@ def test_a_condition_that_is_none_is_refused(world):
         world.take(where="year is 3")
 
 
+def test_a_condition_that_was_accepted_once_goes_on_taking_what_it_took(world):
+    assert not world.take(where="source = news or source = letters").any()
+    assert world.take(where="source != news or letters").all()
+
+
 @pytest.mark.parametrize("level", ["chunk", "document", "source"])
 @pytest.mark.parametrize("threshold", [0.0, 0.4, 0.5, 0.9, 1.0])
 def test_toxicity_takes_what_the_plain_account_takes(world, level, threshold):

@@ -187,6 +187,7 @@ def test_a_pointer_that_leads_out_of_the_database_is_not_followed(retro, db):
 
 def test_bad_conditions_and_formats_are_usage_errors(retro, db):
     refused(retro("query", db, "x", "--where", "nonsense"), 2, "--where")
+    refused(retro("query", db, "x", "--where", "year = 1990 or year = 1991"), 2, "'and' alone")
     refused(retro("query", db, "x", "--source", "leters"), 2, "letters")
     refused(retro("query", db, "x", "--format", "xml"), 2, "xml")
     refused(retro("query", db, "x", "--format", "parquet"), 2, "--out")
