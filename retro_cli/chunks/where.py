@@ -117,11 +117,12 @@ def _field(document: dict[str, Any], name: str) -> Any:
     if name in _NAMES:
         return document[name]
     value: Any = json.loads(document["metadata"] or "{}")
-    for step in name.split("."):
-        if not isinstance(value, dict) or step not in value:
-            return _ABSENT
-        value = value[step]
-    return value
+    while isinstance(value, dict):  # a key that holds the dots itself comes first
+        if name in value:
+            return value[name]
+        step, _, name = name.partition(".")
+        value = value.get(step)
+    return _ABSENT
 
 
 def _text(value: Any) -> str:

@@ -137,6 +137,26 @@ def test_order_is_that_of_numbers_where_one_is_asked_for(expression, have, expec
     assert holds(expression, **{expression.split()[0]: have}) is expected
 
 
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"date.created": 2020}, True),
+        ({"date": {"created": 2020}}, True),
+        ({"date.created": 2020, "date": {"created": 1}}, True),
+        ({"date.created": 1, "date": {"created": 2020}}, False),
+        ({"date": {"created": {"on": 2020}}}, False),
+        ({"date": 2020, "created": 2020}, False),
+        ({"date": [{"created": 2020}]}, False),
+    ],
+)
+def test_a_name_with_dots_is_a_key_that_has_them_or_else_a_path(metadata, expected):
+    assert holds("date.created = 2020", **metadata) is expected
+
+
+def test_a_key_with_dots_is_found_inside_an_object_too():
+    assert holds("site.date.created = 2020", site={"date.created": 2020})
+
+
 @pytest.mark.parametrize("expression", ["", "year", "= 3", "a = 1 and", "__import__('os')"])
 def test_nonsense_is_a_usage_error(expression):
     with pytest.raises(UsageError, match="--where"):
