@@ -8,7 +8,7 @@ import pytest
 from helpers import write_jsonl
 
 from retro_cli.upkeep.proof_report import Proof
-from retro_cli.wording import agreed, counted, listed
+from retro_cli.wording import agreed, counted, listed, near
 
 
 def test_a_count_takes_the_number_of_its_noun():
@@ -17,6 +17,13 @@ def test_a_count_takes_the_number_of_its_noun():
     assert counted(2, "query", "queries") == "2 queries"
     assert [agreed(n, "is", "are") for n in (0, 1, 2)] == ["are", "is", "are"]
     assert [listed("rule", numbers) for numbers in ((7,), (1, 2))] == ["rule 7", "rules 1, 2"]
+
+
+def test_a_hint_names_what_is_near_in_any_case_or_else_where_to_look():
+    assert near("Yaer", ["year", "zzz"], "look") == "near: year"
+    assert near("AUTHOR", ["Author", "zzz"], "look") == "near: Author"
+    assert near("br/a[1].txt", ["br/a[2].txt"], "look") == "near: br/a[2].txt"
+    assert near("x", ["year"], "look") == near("x", [], "look") == "look"
 
 
 NOUNS = "chunk|document|part|segment|row|source|file|record|vector|text|generation|rule|token|list"

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retro_cli.chunks.dedup import Aliases
-from retro_cli.chunks.manifest import ChunkManifest
+from retro_cli.chunks.manifest import ChunkManifest, Part
 
 Bits = npt.NDArray[np.bool_]
 
@@ -18,6 +18,14 @@ def own_live(manifest: ChunkManifest) -> Bits:
         alive[part.base : part.base + part.rows] = True
         for first, count in part.dead_rows:
             alive[part.base + first : part.base + first + count] = False
+    return alive
+
+
+def live_documents(part: Part) -> Bits:
+    """(docs,) whether each document of a part is alive."""
+    alive = np.ones(part.written.docs, dtype=bool)
+    for first, count in part.dead_docs:
+        alive[first : first + count] = False
     return alive
 
 

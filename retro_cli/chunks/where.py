@@ -13,9 +13,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from typing import Any
 
 from retro_cli.errors import UsageError
@@ -29,6 +29,7 @@ _DOUBTFUL = re.compile(r"['\"=<>~]|!=|(?=.*\s).*(?:[=<>~]|\sor\s)", re.DOTALL | 
 _FINITE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _NAMES = ("source", "document", "title")
+_WILD = re.compile(r"[*?]")
 _ABSENT = object()
 HINT = (
     "write FIELD OP VALUE with one of = != < <= > >= or ~ (glob), joined by 'and' alone; "
@@ -88,6 +89,16 @@ def parse_where(expression: str) -> list[Condition]:
 def kept_where(expression: str) -> list[Condition]:
     """The conditions of a rule in the ledger: what was accepted once is read as it was then."""
     return [_condition(part, strict=False) for part in _split_and(expression)]
+
+
+def any_of(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a name is one of these. One with ``*`` or ``?`` in it is a glob."""
+    names = {pattern for pattern in patterns if not _WILD.search(pattern)}
+    wild = [translate(pattern) for pattern in patterns if _WILD.search(pattern)]
+    if not wild:
+        return names.__contains__
+    glob = re.compile("|".join(wild)).match
+    return lambda name: name in names or glob(name) is not None
 
 
 def _condition(part: str, *, strict: bool) -> Condition:

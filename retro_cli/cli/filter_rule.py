@@ -34,7 +34,7 @@ def add(
     db: options.DatabaseArgument,
     reason: Annotated[str, typer.Option(help="Why; the ledger keeps it.", show_default=False)] = "",
     source: Annotated[
-        list[str] | None, typer.Option(help="Sources, by glob.", rich_help_panel=NAMES)
+        list[str] | None, typer.Option(help="Sources, by name or glob.", rich_help_panel=NAMES)
     ] = None,
     doc: Annotated[
         list[str] | None, typer.Option(help="Documents, by name or glob.", rich_help_panel=NAMES)

@@ -52,7 +52,7 @@ def query(
     ] = None,
     source: Annotated[
         list[str] | None,
-        typer.Option(metavar="GLOB", help="Only these sources; may be repeated."),
+        typer.Option(help="Only these sources, by name or glob; may be repeated."),
     ] = None,
     where: Annotated[
         str,

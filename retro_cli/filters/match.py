@@ -6,10 +6,8 @@ be shown, whatever else is known of a row.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import translate
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +19,7 @@ import pyarrow.compute as pc
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live
 from retro_cli.chunks.manifest import ChunkManifest, Part
-from retro_cli.chunks.where import kept_where
+from retro_cli.chunks.where import any_of, kept_where
 from retro_cli.errors import UsageError
 from retro_cli.filters.copies import copies_of, memory_of, originals_of
 from retro_cli.filters.memory import Memory
@@ -31,7 +29,6 @@ from retro_cli.store.tables import read_columns
 
 Bits = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
-_WILD = re.compile(r"[*?]")
 
 
 @dataclass(frozen=True)
@@ -86,16 +83,6 @@ def compiled(expression: str) -> str:
             "RE2 syntax, without look-around and back-references; (?i) ignores case",
         ) from None
     return expression
-
-
-def any_of(patterns: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a name is one of these. One with ``*`` or ``?`` in it is a glob."""
-    names = {pattern for pattern in patterns if not _WILD.search(pattern)}
-    wild = [translate(pattern) for pattern in patterns if _WILD.search(pattern)]
-    if not wild:
-        return names.__contains__
-    glob = re.compile("|".join(wild)).match
-    return lambda name: name in names or glob(name) is not None
 
 
 def _named(corpus: Corpus, rule: Rule) -> Bits:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from retro_cli.chunks.dedup import Aliases
-from retro_cli.chunks.manifest import ChunkManifest
-from retro_cli.chunks.where import Condition
+from retro_cli.chunks.live import live_documents
+from retro_cli.chunks.manifest import ChunkManifest, Part
+from retro_cli.chunks.where import Condition, any_of
 from retro_cli.errors import UsageError
 from retro_cli.store.tables import read_columns
+from retro_cli.wording import near
 
 Bits = npt.NDArray[np.bool_]
 
@@ -51,39 +52,36 @@ def matching_rows(
     sources: Sequence[str],
     conditions: Sequence[Condition],
 ) -> Selection:
-    """The rows whose document matches any source glob and every condition.
+    """The rows whose live document matches any of the sources and every condition.
 
-    Raises UsageError if no source matches a glob, naming near ones.
+    Raises UsageError if no live document is of such a source, naming near ones.
     """
     mine = np.zeros(manifest.next_id, dtype=bool)
+    named = any_of(sources)
     seen: set[str] = set()
     for part in manifest.parts:
-        columns = ["source", "first", "chunks"]
-        if conditions:
-            columns += ["document", "title", "metadata"]
-        documents = read_columns(folder / part.docs_file, columns).to_pylist()
-        for document in documents:
+        for document in _documents(folder, part, bool(conditions)):
             seen.add(document["source"])
-            if _matches(document, sources, conditions):
+            if sources and not named(document["source"]):
+                continue
+            if all(condition.matches(document) for condition in conditions):
                 first = part.base + document["first"]
                 mine[first : first + document["chunks"]] = True
-    for glob in sources:
-        if not any(fnmatchcase(source, glob) for source in seen):
-            near = get_close_matches(glob, sorted(seen), n=3, cutoff=0.4)
-            hint = f"near: {', '.join(near)}" if near else "retro sources lists them"
-            raise UsageError(f"no source matches '{glob}'", hint)
+    for source in sources:
+        if not any(map(any_of([source]), seen)):
+            hint = near(source, sorted(seen), "retro sources lists them")
+            raise UsageError(f"no source matches '{source}'", hint)
     mine &= own
     search = mine.copy()
     search[aliases.canonical[mine[aliases.member]]] = True
     return Selection(mine, search)
 
 
-def _matches(
-    document: dict[str, Any], sources: Sequence[str], conditions: Sequence[Condition]
-) -> bool:
-    if sources and not any(fnmatchcase(document["source"], glob) for glob in sources):
-        return False
-    return all(condition.matches(document) for condition in conditions)
+def _documents(folder: Path, part: Part, whole: bool) -> Iterator[dict[str, Any]]:
+    """The live documents of a part; ``whole``: with all that a condition may name."""
+    columns = ["source", "first", "chunks", *(["document", "title", "metadata"] if whole else [])]
+    table = read_columns(folder / part.docs_file, columns)
+    yield from table.filter(pa.array(live_documents(part))).to_pylist()
 
 
 def count_sources(folder: Path, manifest: ChunkManifest, excluded: Bits) -> list[SourceCount]:
@@ -93,9 +91,7 @@ def count_sources(folder: Path, manifest: ChunkManifest, excluded: Bits) -> list
     filtered: dict[str, int] = {}
     for part in manifest.parts:
         table = read_columns(folder / part.docs_file, ["source", "chunks"])
-        alive = np.ones(part.written.docs, dtype=bool)
-        for first, count in part.dead_docs:
-            alive[first : first + count] = False
+        alive = live_documents(part)
         names, counts = table["source"].to_pylist(), table["chunks"].to_numpy()
         owner = np.repeat(np.arange(len(counts)), counts)
         out = excluded[part.base : part.base + part.rows]

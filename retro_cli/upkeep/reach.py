@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +11,12 @@ import numpy.typing as npt
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.manifest import require_manifest
 from retro_cli.chunks.rows import Chunk, ChunkRows
-from retro_cli.chunks.where import parse_where
+from retro_cli.chunks.where import any_of, parse_where
 from retro_cli.errors import UsageError
 from retro_cli.filters.exclusion import Exclusion, corpus_of, exclude
 from retro_cli.filters.ledger import Ledger, load_ledger, require_rules
 from retro_cli.filters.match import (
     Corpus,
-    any_of,
     compiled,
     document_of,
     rule_rows,
@@ -30,10 +28,10 @@ from retro_cli.filters.rules import Passage, Rule
 from retro_cli.index.catalogue import current_generation
 from retro_cli.store.layout import Layout
 from retro_cli.store.tables import read_columns
+from retro_cli.wording import near
 
 Bits = npt.NDArray[np.bool_]
 EXAMPLES = 3
-_NEAR_NAMES = 10_000  # names that are compared with an unknown one
 
 
 @dataclass(frozen=True)
@@ -111,8 +109,7 @@ class Filtering:
         for pattern in wanted:
             matches = any_of([pattern])
             if not any(matches(name) for name in names):
-                near = get_close_matches(pattern, names[:_NEAR_NAMES], n=3, cutoff=0.4)
-                hint = f"near: {', '.join(near)}" if near else f"{where} names them"
+                hint = near(pattern, names, f"{where} names them")
                 raise UsageError(f"no {what} matches '{pattern}'", hint)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retro_cli.chunks.where import kept_where, parse_where
+from retro_cli.chunks.where import any_of, kept_where, parse_where
 from retro_cli.errors import UsageError
 
 
@@ -236,3 +237,15 @@ def test_no_input_gets_past_the_parser_as_anything_but_a_condition(expression, f
     except UsageError:
         return
     assert all(c.matches(document(**facts)) in (True, False) for c in conditions)
+
+
+@given(
+    st.lists(st.text("ab*?[]!-\n", max_size=5), min_size=1, max_size=3),
+    st.text("ab*?[]!-\n", max_size=5),
+)
+def test_globs_match_as_fnmatch_does(patterns, name):
+    wanted = any(
+        fnmatchcase(name, pattern) if {"*", "?"} & set(pattern) else name == pattern
+        for pattern in patterns
+    )
+    assert any_of(patterns)(name) == wanted

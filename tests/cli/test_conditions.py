@@ -33,3 +33,44 @@ def test_a_document_is_found_and_taken_by_its_own_name_alone(retro, labelled, la
     added = retro("filter", "add", labelled, "--where", condition, "--reason", "x", "--json")
     assert added.rows[0]["documents"] == 1
     assert found(retro, labelled) == {*LABELS} - {label}
+
+
+@pytest.fixture
+def bracketed(retro, static_encoder, tmp_path):
+    """Sources that would be globs, were they no names."""
+    names = ("br/a[1].txt", "br/a1.txt", "[ab]", "a")
+    write_jsonl(tmp_path / "s.jsonl", [{"id": n, "source": n, "text": f"boat {n}"} for n in names])
+    path = tmp_path / "s.db"
+    assert retro("build", "s.jsonl", "--db", path, "--encoder", static_encoder).code == 0
+    return path
+
+
+@pytest.mark.parametrize(
+    ("source", "documents"),
+    [
+        ("br/a[1].txt", {"br/a[1].txt"}),
+        ("[ab]", {"[ab]"}),
+        ("br/*", {"br/a[1].txt", "br/a1.txt"}),
+        ("br/a?.txt", {"br/a1.txt"}),
+    ],
+)
+def test_a_source_is_a_glob_for_a_query_where_it_is_one_for_a_rule(
+    retro, bracketed, source, documents
+):
+    assert found(retro, bracketed, "--source", source) == documents
+    rule = ("--source", source, "--reason", "x", "--dry-run", "--json")
+    assert retro("filter", "add", bracketed, *rule).rows[0]["documents"] == len(documents)
+
+
+def test_a_source_that_only_replaced_documents_have_is_unknown(retro, db, archive):
+    posts = archive / "posts.jsonl"
+    posts.write_text(posts.read_text().replace('"letters"', '"mail"'))
+    assert retro("build", archive, "--db", db).code == 0
+    assert found(retro, db, "--source", "mail") == {"p1", "p3", "p5", "p7", "p9"}
+    refused = retro("query", db, "the boat", "--source", "letters")
+    assert (refused.code, "no source matches 'letters'" in refused.err) == (2, True)
+
+
+def test_a_source_that_a_rule_took_is_known_and_has_nothing_to_show(retro, db):
+    retro("filter", "add", db, "--source", "letters", "--reason", "x")
+    assert found(retro, db, "--source", "letters") == set()

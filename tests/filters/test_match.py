@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from retro_cli.filters.exclusion import exclude, exclusion_key
 from retro_cli.filters.ledger import Ledger
 from retro_cli.filters.match import (
     aggregate,
-    any_of,
     compiled,
     document_of,
     rule_rows,
@@ -112,18 +110,6 @@ def test_a_passage_of_a_document_of_the_same_text_is_not_taken(world):
     taken = world.take(passages=(passage(world, one.id),))
     assert taken[one.id]
     assert not taken[other.id]
-
-
-@given(
-    st.lists(st.text("ab*?[]!-\n", max_size=5), min_size=1, max_size=3),
-    st.text("ab*?[]!-\n", max_size=5),
-)
-def test_globs_match_as_fnmatch_does(patterns, name):
-    wanted = any(
-        fnmatchcase(name, pattern) if {"*", "?"} & set(pattern) else name == pattern
-        for pattern in patterns
-    )
-    assert any_of(patterns)(name) == wanted
 
 
 @pytest.mark.parametrize("bad", ["(", "a{2,1}", "[z-a]", "(?=x)", r"(a)\1", "*"])
