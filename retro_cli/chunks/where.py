@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
 from typing import Any
@@ -53,6 +53,10 @@ class Condition:
             hits = [self._compare(item) for item in have]
             return all(hits) if self.operator == "!=" else any(hits)
         return self._compare(have)
+
+    def known_to(self, document: dict[str, Any]) -> bool:
+        """Whether the document has the field."""
+        return _field(document, self.field) is not _ABSENT
 
     def _compare(self, have: Any) -> bool:
         if self.operator == "~":
@@ -112,6 +116,18 @@ def _condition(part: str, *, strict: bool) -> Condition:
         raise UsageError(f"--where does not understand '{value}' as one value", HINT)
     quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
     return Condition(field, operator, value[1:-1] if quoted else value, quoted)
+
+
+def field_names(document: dict[str, Any]) -> Iterator[str]:
+    """What a condition may name of a document."""
+    yield from _NAMES
+    objects = [("", json.loads(document["metadata"] or "{}"))]
+    while objects:
+        path, value = objects.pop()
+        for key, inner in value.items():
+            yield path + key
+            if isinstance(inner, dict):
+                objects.append((f"{path}{key}.", inner))
 
 
 def _split_and(expression: str) -> list[str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import live_documents
 from retro_cli.chunks.manifest import ChunkManifest, Part
-from retro_cli.chunks.where import Condition, any_of
+from retro_cli.chunks.where import Condition, any_of, field_names
 from retro_cli.errors import UsageError
 from retro_cli.store.tables import read_columns
 from retro_cli.wording import near
@@ -54,23 +54,24 @@ def matching_rows(
 ) -> Selection:
     """The rows whose live document matches any of the sources and every condition.
 
-    Raises UsageError if no live document is of such a source, naming near ones.
+    Raises UsageError if no live document is of such a source or has such a field, naming near ones.
     """
     mine = np.zeros(manifest.next_id, dtype=bool)
     named = any_of(sources)
     seen: set[str] = set()
+    unknown = list(conditions)
     for part in manifest.parts:
         for document in _documents(folder, part, bool(conditions)):
             seen.add(document["source"])
+            unknown = [condition for condition in unknown if not condition.known_to(document)]
             if sources and not named(document["source"]):
                 continue
             if all(condition.matches(document) for condition in conditions):
                 first = part.base + document["first"]
                 mine[first : first + document["chunks"]] = True
-    for source in sources:
-        if not any(map(any_of([source]), seen)):
-            hint = near(source, sorted(seen), "retro sources lists them")
-            raise UsageError(f"no source matches '{source}'", hint)
+    _require_sources(sources, seen)
+    if seen and unknown:
+        raise _unknown_field(folder, manifest, unknown[0].field)
     mine &= own
     search = mine.copy()
     search[aliases.canonical[mine[aliases.member]]] = True
@@ -82,6 +83,22 @@ def _documents(folder: Path, part: Part, whole: bool) -> Iterator[dict[str, Any]
     columns = ["source", "first", "chunks", *(["document", "title", "metadata"] if whole else [])]
     table = read_columns(folder / part.docs_file, columns)
     yield from table.filter(pa.array(live_documents(part))).to_pylist()
+
+
+def _require_sources(wanted: Sequence[str], known: set[str]) -> None:
+    for source in wanted:
+        if not any(map(any_of([source]), known)):
+            hint = near(source, sorted(known), "retro sources lists them")
+            raise UsageError(f"no source matches '{source}'", hint)
+
+
+def _unknown_field(folder: Path, manifest: ChunkManifest, name: str) -> UsageError:
+    known: dict[str, None] = {}
+    for part in manifest.parts:
+        for document in _documents(folder, part, True):
+            known.update(dict.fromkeys(field_names(document)))
+    hint = near(name, known, "retro show prints the fields of a chunk's document as metadata")
+    return UsageError(f"no document has a field '{name}'", hint)
 
 
 def count_sources(folder: Path, manifest: ChunkManifest, excluded: Bits) -> list[SourceCount]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retro_cli.chunks.where import any_of, kept_where, parse_where
+from retro_cli.chunks.where import any_of, field_names, kept_where, parse_where
 from retro_cli.errors import UsageError
 
 
@@ -156,6 +156,15 @@ def test_a_name_with_dots_is_a_key_that_has_them_or_else_a_path(metadata, expect
 
 def test_a_key_with_dots_is_found_inside_an_object_too():
     assert holds("site.date.created = 2020", site={"date.created": 2020})
+
+
+def test_every_name_that_a_document_has_leads_to_a_field():
+    facts = {"a": {"b.c": 1, "d": {"e": [2]}}, "f.g": 3, "h": {}}
+    names = ["source", "document", "title", "a", "f.g", "h", "a.b.c", "a.d", "a.d.e"]
+    assert list(field_names(document(**facts))) == names
+    for name, known in [*((name, True) for name in names), ("a.b", False), ("f", False)]:
+        (condition,) = parse_where(f"{name} = 1")
+        assert condition.known_to(document(**facts)) is known
 
 
 @pytest.mark.parametrize("expression", ["", "year", "= 3", "a = 1 and", "__import__('os')"])

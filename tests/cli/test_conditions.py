@@ -74,3 +74,35 @@ def test_a_source_that_only_replaced_documents_have_is_unknown(retro, db, archiv
 def test_a_source_that_a_rule_took_is_known_and_has_nothing_to_show(retro, db):
     retro("filter", "add", db, "--source", "letters", "--reason", "x")
     assert found(retro, db, "--source", "letters") == set()
+
+
+@pytest.mark.parametrize(
+    ("condition", "hint"),
+    [
+        ("yaer = 1990", "near: year"),
+        ("Year = 1990", "near: year"),
+        ("Document = p1", "near: document"),
+        ("year = 1990 and nofield != 1", "retro show"),
+    ],
+)
+def test_a_field_that_no_document_has_is_refused_with_the_near_ones(retro, db, condition, hint):
+    refused = retro("query", db, "the boat", "--where", condition)
+    assert refused.code == 2
+    assert "no document has a field '" in refused.err
+    assert hint in refused.err
+
+
+def test_a_field_is_known_wherever_a_live_document_has_it(retro, db, archive):
+    assert found(retro, db, "--source", "*.md", "--where", "year = 1990") == set()
+    posts = archive / "posts.jsonl"
+    posts.write_text(posts.read_text().replace('"year"', '"yr"'))
+    assert retro("build", archive, "--db", db).code == 0
+    assert found(retro, db, "--where", "yr = 1990") == {"p0"}
+    refused = retro("query", db, "the boat", "--where", "year = 1990")
+    assert (refused.code, "near: yr" in refused.err) == (2, True)
+
+
+def test_a_rule_may_name_a_field_that_later_documents_have(retro, db):
+    rule = ("--where", "nofield = 1", "--reason", "x")
+    assert retro("filter", "add", db, *rule).code == 2
+    assert retro("filter", "add", db, *rule, "--yes").code == 0
