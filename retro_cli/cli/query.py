@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retro_cli.cli import console, options, render
 from retro_cli.cli.command import command
-from retro_cli.errors import InputNotFound, UsageError
+from retro_cli.cli.query_input import load_vectors, read_queries
+from retro_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from retro_cli.database import Database
@@ -139,64 +139,11 @@ def _answers(
     retriever = database.retriever
     selection = retriever.select(source, parse_where(where) if where else [])
     if vectors is not None:
-        matrix = _load_vectors(vectors)
-        for number, row in enumerate(matrix, 1):
-            answer = retriever.search(
-                row[None], k, selection=selection, level=level, nprobe=nprobe
-            )[0]
-            yield str(number), "", answer
-        return
-    asked = [("1", text)] if text is not None else _read_queries(queries or "")
-    for identity, words in asked:
-        encoded = database.encoder.encode_queries([words])
-        answer = retriever.search(encoded, k, selection=selection, level=level, nprobe=nprobe)[0]
+        asked = ((str(n), "", row[None]) for n, row in enumerate(load_vectors(vectors), 1))
+    else:
+        written = read_queries(queries) if queries is not None else [("1", text or "")]
+        encode = database.encoder.encode_queries
+        asked = ((identity, words, encode([words])) for identity, words in written)
+    for identity, words, vector in asked:
+        answer = retriever.search(vector, k, selection=selection, level=level, nprobe=nprobe)[0]
         yield identity, words, answer
-
-
-def _load_vectors(path: Path) -> Any:
-    import numpy as np
-
-    try:
-        matrix = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InputNotFound(
-            f"{path} cannot be read ({why})", "give a .npy file of shape (n, dim)"
-        ) from error
-    matrix = np.atleast_2d(matrix).astype(np.float32)
-    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-    if not np.isfinite(norms).all() or (norms == 0).any():
-        raise UsageError(f"{path} holds a vector that is zero or not finite", "check the vectors")
-    return matrix / norms
-
-
-def _read_queries(name: str) -> Iterator[tuple[str, str]]:
-    """(id, text) of each line, read as it arrives."""
-    if name == "-":
-        yield from _parse_queries(sys.stdin, "standard input")
-        return
-    try:
-        with open(name, encoding="utf-8") as file:
-            yield from _parse_queries(file, name)
-    except FileNotFoundError:
-        raise InputNotFound(f"no file {name}", "one query a line, or JSON lines") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{name} is not UTF-8 ({error})", "convert it first") from error
-
-
-def _parse_queries(lines: Iterable[str], name: str) -> Iterator[tuple[str, str]]:
-    for number, raw in enumerate(iter(lines), 1):
-        words = raw.strip()
-        if not words:
-            continue
-        if not words.startswith("{"):
-            yield str(number), words
-            continue
-        try:
-            value = json.loads(words)
-        except ValueError as error:
-            raise UsageError(f"{name}, line {number}: {error}", "one JSON object a line") from error
-        text = next((value[f] for f in ("text", "question", "query") if value.get(f)), None)
-        if not isinstance(text, str):
-            raise UsageError(f"{name}, line {number}: no text", "a query needs a field 'text'")
-        yield str(value.get("_id", value.get("id", number))), text

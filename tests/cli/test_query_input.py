@@ -1,0 +1,94 @@
+"""What retro query is asked: lines of a file or of standard input, and vectors."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+MARK = b"\xef\xbb\xbf"
+
+
+@pytest.fixture(params=["file", "-"])
+def ask(retro, db, tmp_path, request):
+    """Asks these bytes, from a file or through standard input."""
+
+    def run(data: bytes):
+        if request.param == "-":
+            return retro("query", db, "--queries", "-", "--json", stdin=data)
+        (tmp_path / "q.txt").write_bytes(data)
+        return retro("query", db, "--queries", "q.txt", "--json")
+
+    return run
+
+
+@pytest.mark.parametrize("line", [b"the ferry", b'{"id": "1", "text": "the ferry"}'])
+def test_a_byte_order_mark_is_no_part_of_the_first_query(ask, line):
+    plain, marked = ask(line + b"\r\nthe boat\n"), ask(MARK + line + b"\r\nthe boat\n")
+    assert marked.rows == plain.rows
+    assert [row["text"] for row in marked.rows] == ["the ferry", "the boat"]
+
+
+def test_a_query_without_an_id_is_named_by_its_line(ask):
+    names = [{"id": None}, {"id": ""}, {}, {"_id": None, "id": "b"}, {"id": 0}, {"_id": "a"}]
+    lines = [json.dumps({**name, "text": "the ferry"}) for name in names]
+    asked = ask("\n".join(lines).encode())
+    assert [row["query"] for row in asked.rows] == ["1", "2", "3", "b", "0", "a"]
+
+
+def test_queries_that_are_no_utf8_are_refused_in_words(ask):
+    refused = ask(b"caf\xe9\n")
+    assert refused.code == 2
+    assert "is not UTF-8 (byte 0xe9" in refused.err
+    assert "defect" not in refused.err
+
+
+def test_a_folder_holds_no_queries(retro, db, archive):
+    refused = retro("query", db, "--queries", archive)
+    assert refused.code == 2
+    assert "archive cannot be read (Is a directory)" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (np.array(["the", "ferry"]), "<U5"),
+        (np.ones((1, 24), complex), "complex128"),
+        (np.ones((1, 24), bool), "bool"),
+        (np.zeros((1, 24)), "zero or not finite"),
+        (np.full((1, 24), 1e300), "zero or not finite"),
+        (np.ones((1, 2, 24)), "dimensions"),
+        (np.ones(23), "dimensions"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_vectors_that_are_none_are_refused_in_words(retro, db, tmp_path, values, says):
+    np.save(tmp_path / "v.npy", values)
+    refused = retro("query", db, "--vectors", "v.npy")
+    assert (refused.code, says in refused.err) == (2, True), refused.err
+    assert "hint:" in refused.err
+    assert "defect" not in refused.err
+
+
+@pytest.mark.parametrize("kind", ["empty", "folder", "archive", "text"])
+def test_a_file_that_holds_no_array_is_refused_in_words(retro, db, tmp_path, kind):
+    path = tmp_path / "v.npy"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "archive":
+        np.savez(path.open("wb"), np.ones((1, 24)))
+    else:
+        path.write_bytes(b"" if kind == "empty" else b"the ferry left the harbour")
+    refused = retro("query", db, "--vectors", path)
+    assert (refused.code, "v.npy cannot be read" in refused.err) == (2, True), refused.err
+    assert "defect" not in refused.err
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int64])
+def test_vectors_of_any_real_type_are_scaled_and_searched(retro, db, tmp_path, dtype):
+    np.save(tmp_path / "v.npy", np.arange(1, 25).astype(dtype))
+    np.save(tmp_path / "w.npy", np.arange(1, 25).astype(np.float32)[None] / 2)
+    first, second = (retro("query", db, "--vectors", f"{n}.npy").rows for n in "vw")
+    assert first == second
+    assert len(first[0]["hits"]) == 5
