@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -91,7 +91,10 @@ def query(
     if shape == "parquet" and out is None:
         raise UsageError("Parquet does not go to standard output", "name a file with --out")
     from retro_cli.database import Database
+    from retro_cli.store.atomic import check_output, disk_errors
 
+    if out is not None:
+        check_output(out)
     with Database.open(db) as database:
         found = _answers(database, text, queries, vectors, k, source or [], where, level, nprobe)
         if out is None:
@@ -99,7 +102,7 @@ def query(
         elif shape == "parquet":
             render.write_parquet(found, out)
         else:
-            with out.open("w", encoding="utf-8", newline="") as file:
+            with disk_errors(out), out.open("w", encoding="utf-8", newline="") as file:
                 render.write(found, shape, file, explain=explain)
 
 
@@ -133,7 +136,7 @@ def _answers(
     level: str,
     nprobe: int | None,
 ) -> Iterator[tuple[str, str, Answer]]:
-    """(query id, query text, answer) as they come."""
+    """(query id, query text, answer) as they come. What is wrong with the options is said first."""
     from retro_cli.chunks.where import parse_where
 
     retriever = database.retriever
@@ -144,6 +147,5 @@ def _answers(
         written = read_queries(queries) if queries is not None else [("1", text or "")]
         encode = database.encoder.encode_queries
         asked = ((identity, words, encode([words])) for identity, words in written)
-    for identity, words, vector in asked:
-        answer = retriever.search(vector, k, selection=selection, level=level, nprobe=nprobe)[0]
-        yield identity, words, answer
+    how: dict[str, Any] = {"selection": selection, "level": level, "nprobe": nprobe}
+    return ((name, words, retriever.search(vector, k, **how)[0]) for name, words, vector in asked)

@@ -62,6 +62,8 @@ def check_output(path: Path) -> None:
         raise UsageError(f"{path} is a folder", "name a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}", "name another file") from error
 
