@@ -54,7 +54,7 @@ def train_template(
     """A trained, empty Faiss index by inner product. The same input gives the same bytes.
 
     live: bool by id. Raises NotBuiltYet if no live row is embedded and ConfigError if Faiss
-    cannot make the plan's factory for this dimension.
+    cannot make the plan's factory for this dimension, or train it on so few rows.
     """
     if plan.exact:
         return _exact_template(vectors.dim)
@@ -67,7 +67,7 @@ def train_template(
     index = _make(factory, vectors.dim)
     _prepare(inverted_file(index), seed)
     with faiss_threads(threads):
-        index.train(sample)
+        _train(index, sample, factory)
     seconds = time.perf_counter() - began
     progress.finished("training", f"{factory} on {counted(len(sample), 'row')} in {seconds:.1f} s")
     return index
@@ -143,8 +143,22 @@ def _make(factory: str, dim: int) -> Any:
     try:
         return faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
-        cause = str(error).rsplit(": ", 1)[-1].strip()
         raise ConfigError(
-            f"Faiss cannot make '{factory}' for {dim} dimensions ({cause})",
+            f"Faiss cannot make '{factory}' for {dim} dimensions ({_cause(error)})",
             "in PQ<m>x4fs, m must divide the dimension",
         ) from error
+
+
+def _train(index: Any, sample: Floats, factory: str) -> None:
+    try:
+        index.train(sample)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"Faiss cannot train '{factory}' on {counted(len(sample), 'row')} ({_cause(error)})",
+            "codes such as SQ8 need fewer rows; without --factory, retro chooses",
+        ) from error
+
+
+def _cause(error: RuntimeError) -> str:
+    """What Faiss says after the names of its functions and files."""
+    return str(error).rsplit(": ", 1)[-1].strip()

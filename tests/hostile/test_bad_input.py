@@ -199,6 +199,13 @@ def test_bad_conditions_and_formats_are_usage_errors(retro, db):
     refused(retro("index", db, "--factory", "HNSW32"), 2)
 
 
+def test_an_index_that_so_few_rows_cannot_train_leaves_the_one_there_is(retro, db):
+    before = retro("query", db, "the ferry", "--json").rows
+    refused(retro("index", db, "--factory", "IVF1,PQ8"), 2, "'IVF1,PQ8' on", "without --factory")
+    assert retro("query", db, "the ferry", "--json").rows == before
+    assert retro("index", db).code == 0
+
+
 def test_a_bad_line_in_a_query_file_is_named(retro, db, tmp_path):
     (tmp_path / "q.jsonl").write_text('{"text": "the ferry"}\n{"text": \n')
     refused(retro("query", db, "--queries", "q.jsonl"), 2, "q.jsonl, line 2")

@@ -114,6 +114,16 @@ def test_a_factory_that_does_not_divide_the_dimension_is_a_config_error(corpus):
     assert "divide" in caught.value.hint
 
 
+@pytest.mark.parametrize("factory", ["IVF1,PQ8", "IVF2,PQ8x4fs", "IVF1,PQ4x12"])
+def test_a_factory_that_needs_more_rows_than_there_are_is_a_config_error(corpus, factory):
+    few = corpus.live & (np.cumsum(corpus.live) <= 9)
+    with pytest.raises(ConfigError, match="on 9 rows") as caught:
+        make(corpus, factory, few)
+    assert "number of clusters" in caught.value.message
+    assert ".cpp" not in caught.value.message
+    assert "SQ8" in caught.value.hint
+
+
 def test_faiss_writes_no_warning_of_its_own(corpus, capfd):
     make(corpus, "IVF200,PQ8x4fs")
     captured = capfd.readouterr()
