@@ -61,12 +61,18 @@ def query(
             "numbers, but names and values in quotes as text."
         ),
     ] = "",
-    level: Annotated[str, typer.Option(help="chunk, or doc for each document once.")] = "chunk",
+    level: Annotated[
+        str | None,
+        typer.Option(
+            help="chunk, or doc for each document once. (default: chunk; doc for --format trec)"
+        ),
+    ] = None,
     output_format: Annotated[
         str | None,
         typer.Option(
             "--format",
-            help=f"{', '.join(render.FORMATS)}. (default: table on a terminal, else json)",
+            help=f"{', '.join(render.FORMATS)} (which ranks documents, by their best chunk). "
+            "(default: table for a TEXT, else json)",
         ),
     ] = None,
     out: Annotated[
@@ -83,9 +89,8 @@ def query(
     given = [value for value in (text, queries, vectors) if value is not None]
     if len(given) != 1:
         raise UsageError("give a TEXT, or --queries, or --vectors", "retro query DB 'some words'")
-    if level not in ("chunk", "doc"):
-        raise UsageError(f"--level {level}", "choose chunk or doc")
     shape = _shape(output_format, text is not None)
+    level = _level(level, shape)
     if text is not None and not text.strip():
         raise UsageError("the query is empty", "retro query DB 'some words'")
     if shape == "parquet" and out is None:
@@ -123,6 +128,16 @@ def _shape(asked: str | None, single: bool) -> str:
     if asked not in render.FORMATS:
         raise UsageError(f"--format {asked}", f"choose one of {', '.join(render.FORMATS)}")
     return asked
+
+
+def _level(asked: str | None, shape: str) -> str:
+    if asked not in (None, "chunk", "doc"):
+        raise UsageError(f"--level {asked}", "choose chunk or doc")
+    if shape == "trec" and asked == "chunk":
+        raise UsageError(
+            "--format trec names each document once", "leave --level out, or choose json or csv"
+        )
+    return asked or ("doc" if shape == "trec" else "chunk")
 
 
 def _answers(

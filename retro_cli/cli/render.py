@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -48,7 +49,7 @@ def write(found: Found, shape: str, out: TextIO, *, explain: bool = False) -> No
                 json.dumps(_json(identity, words, answer, explain), ensure_ascii=False) + "\n"
             )
         elif shape == "trec":
-            out.writelines(_trec(identity, hit) for hit in answer.hits)
+            out.writelines(_trec(identity, answer))
         else:
             _write_table(answer, out, explain)
         out.flush()
@@ -92,10 +93,20 @@ def _json(identity: str, words: str, answer: Answer, explain: bool) -> dict[str,
     return value
 
 
-def _trec(identity: str, hit: Hit) -> str:
-    """A TREC run line; names must not hold white space there."""
-    name = "".join(hit.document.split()) or "-"
-    return f"{identity} Q0 {name} {hit.rank} {hit.score:.6f} retro\n"
+def _trec(identity: str, answer: Answer) -> Iterator[str]:
+    """The lines of a TREC run: each name once, also one that documents of two files have."""
+    best: dict[str, float] = {}
+    for hit in answer.hits:
+        best.setdefault(_column(hit.document), hit.score)
+    for rank, (name, score) in enumerate(best.items(), 1):
+        yield f"{_column(identity)} Q0 {name} {rank} {score:.6f} retro\n"
+
+
+def _column(name: str) -> str:
+    """White space would end a column: it is written as in an address."""
+    from urllib.parse import quote
+
+    return re.sub(r"\s", lambda space: quote(space.group()), name) or "-"
 
 
 def _write_table(answer: Answer, out: TextIO, explain: bool) -> None:

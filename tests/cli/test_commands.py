@@ -77,7 +77,7 @@ def test_a_query_stream_answers_line_by_line(db):
 
 
 def test_every_format_holds_the_same_hits(retro, db, tmp_path):
-    ask = ["query", db, "the keeper", "-k", 4]
+    ask = ["query", db, "the keeper", "-k", 4, "--level", "doc"]
     hits = retro(*ask, "--format", "json").rows[0]["hits"]
     names = [hit["document"] for hit in hits]
     table = list(csv.DictReader(io.StringIO(retro(*ask, "--format", "csv").out)))
