@@ -32,8 +32,8 @@ _NAMES = ("source", "document", "title")
 _WILD = re.compile(r"[*?]")
 _ABSENT = object()
 HINT = (
-    "write FIELD OP VALUE with one of = != < <= > >= or ~ (glob), joined by 'and' alone; "
-    "quote a value that holds spaces, quotes or operators"
+    "write FIELD OP VALUE, joined by 'and' alone; OP is a single =, or != < <= > >= or ~ (glob); "
+    "quote a value that holds 'and', 'or', quotes or operators"
 )
 
 

@@ -42,6 +42,8 @@ def read_queries(name: str) -> Iterator[tuple[str, str]]:
     piped = name == "-"
     called = "standard input" if piped else name
     hint = "one query a line, or JSON lines, in UTF-8"
+    if piped and sys.stdin is None:
+        raise InputNotFound("standard input is closed", hint)
     try:
         where = sys.stdin.fileno() if piped else name
         with open(where, encoding="utf-8-sig", closefd=not piped) as lines:

@@ -198,7 +198,7 @@ def test_what_may_be_meant_otherwise_is_refused_with_the_rule(expression, says):
     with pytest.raises(UsageError, match="--where") as refused:
         parse_where(expression)
     assert says in refused.value.message
-    for part in ("one of =", "'and' alone", "quote a value"):
+    for part in ("single =", "'and' alone", "quote a value"):
         assert part in refused.value.hint
 
 

@@ -44,6 +44,12 @@ def test_queries_that_are_no_utf8_are_refused_in_words(ask):
     assert "defect" not in refused.err
 
 
+def test_a_closed_standard_input_is_said_to_be_closed(retro, db, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    refused = retro("query", db, "--queries", "-")
+    assert (refused.code, "standard input is closed" in refused.err) == (2, True)
+
+
 def test_a_folder_holds_no_queries(retro, db, archive):
     refused = retro("query", db, "--queries", archive)
     assert refused.code == 2
