@@ -16,6 +16,7 @@ from retro_cli.evaluate.contamination import NearCopy, database_documents, near_
 from retro_cli.evaluate.text import EvaluationText
 from retro_cli.events import SILENT, Progress
 from retro_cli.index.catalogue import current_generation
+from retro_cli.models.base import find_base, is_packaged
 from retro_cli.query.retrieve import Retriever
 from retro_cli.query.table import NeighbourSettings, load_table
 from retro_cli.reading.text_neighbours import TextsToRead, find_text_neighbours
@@ -98,7 +99,11 @@ def copies_in_database(retriever: Retriever, texts: Sequence[Text]) -> list[Near
 
 def _database_tokenizer(retriever: Retriever) -> ChunkTokenizer:
     name = load_settings(retriever.layout).tokenizer_name
-    tokenizer = ChunkTokenizer(Path(name) if Path(name).exists() else locate_tokenizer(name))
+    if Path(name).exists():
+        path = Path(name)
+    else:
+        path = find_base(name) if is_packaged(name) else locate_tokenizer(name)
+    tokenizer = ChunkTokenizer(path)
     if tokenizer.sha256 != retriever.manifest.tokenizer_sha256:
         raise ConfigError(
             f"{tokenizer.path} is not the tokenizer that cut the database",

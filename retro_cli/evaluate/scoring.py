@@ -14,6 +14,7 @@ from retro_cli.evaluate.lower import LowerLayers
 from retro_cli.evaluate.text import EvaluationText
 from retro_cli.evaluate.windows import Window, batches
 from retro_cli.events import SILENT, Progress
+from retro_cli.models.threads import use_all_cores
 
 Tensor = Any
 Ids = npt.NDArray[np.int64]
@@ -37,6 +38,8 @@ def score(
     without retrieval. All conditions are evaluated on a window before the next one. Raises
     RetroError where a model's scores are not numbers.
     """
+    if model.device.type == "cpu":
+        use_all_cores()
     scorer = _Scorer(model, text, read)
     nats = {name: np.full(len(text.flat), np.nan) for name in conditions}
     progress.started("evaluate", sum(window.scored for window in windows), "tokens")

@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from retro_cli.engine.local import cores
 from retro_cli.errors import MissingExtra
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -33,8 +32,9 @@ def accelerator(precision: str) -> Any:
         native = torch.cuda.is_bf16_supported() if gpu else bf16_pays(_flags())
         precision = "bf16" if native else "fp32"
     if not torch.cuda.is_available():
-        # A search before this may have left the threads that all libraries share at one.
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or cores()))
+        from retro_cli.models.threads import use_all_cores
+
+        use_all_cores()
     AcceleratorState._reset_state()  # a process may train twice, in two precisions
     # A batch without neighbours leaves the added weights out of the graph.
     spread = DistributedDataParallelKwargs(find_unused_parameters=True)

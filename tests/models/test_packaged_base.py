@@ -7,6 +7,7 @@ import os
 
 import pytest
 import torch
+from helpers import write_jsonl
 from tokenizers import Tokenizer
 
 from retro_cli.chunks.tokenizer import ChunkTokenizer
@@ -95,3 +96,10 @@ def test_from_a_database_cut_for_it_to_a_model_that_reads(
     assert written.code == 0, written.err
     assert len(written.rows[0]["tokens"]) == 4
     assert written.rows[0]["chunks"][0]["neighbours"]
+    write_jsonl(
+        tmp_path / "held.jsonl", [{"id": "h", "text": "the keeper of the light slept. " * 30}]
+    )
+    asked = ["eval", "lm", "m", "a.db", "--text", "held.jsonl", "--max-tokens", 128]
+    measured = retro(*asked, "--decontaminate", "--json")
+    assert measured.code == 0, measured.err
+    assert measured.rows[0]["documents"] == 1
