@@ -67,6 +67,11 @@ class Settings:
         """A copy with every value that is not None put in."""
         return replace(self, **{name: v for name, v in values.items() if v is not None})
 
+    def beyond(self, other: Settings) -> dict[str, Any]:
+        """The values that differ from those of ``other``, by name."""
+        before = asdict(other)
+        return {name: v for name, v in asdict(self).items() if v != before[name]}
+
 
 def fingerprint(value: Any) -> str:
     """A sha256 (hex) over canonical JSON: equal values have equal fingerprints."""

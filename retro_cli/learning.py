@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from retro_cli import pipeline
+from retro_cli.choosing import find_tokenizer
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.config import load_settings
 from retro_cli.errors import UsageError
@@ -74,7 +75,7 @@ def train(lesson: Lesson, tokenizer: str = "", *, progress: Progress = SILENT) -
     Raises what ``pipeline.neighbours`` and ``training.run.train`` raise.
     """
     if not tokenizer:
-        path = pipeline.find_tokenizer(load_settings(lesson.layout))
+        path = find_tokenizer(load_settings(lesson.layout))
     elif goes_by_name(tokenizer):
         path = find_base(tokenizer, progress=progress)
     else:

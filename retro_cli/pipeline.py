@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from retro_cli.choosing import chunk_settings, embed_settings, find_tokenizer, unchanged
 from retro_cli.chunks.diff import InputsDifference, diff_inputs
 from retro_cli.chunks.report import ChunkReport
 from retro_cli.chunks.stage import PART_BYTES, ChunkJob
@@ -16,16 +16,15 @@ from retro_cli.chunks.stage import chunk as chunk_stage
 from retro_cli.config import Settings, load_settings, save_settings
 from retro_cli.corpus.gather import STDIN, list_corpus, spool, spool_path
 from retro_cli.embeddings.encoder import auto_precision
-from retro_cli.embeddings.resolve import locate_tokenizer, resolve, tokenizer_path
+from retro_cli.embeddings.resolve import resolve
 from retro_cli.embeddings.stage import EmbedJob, EmbedReport
 from retro_cli.embeddings.stage import embed as embed_stage
 from retro_cli.engine.local import cores
-from retro_cli.errors import ConfigError, LockedError, RetroError
+from retro_cli.errors import ConfigError
 from retro_cli.events import SILENT, Progress
 from retro_cli.index.stage import IndexJob, IndexReport
 from retro_cli.index.stage import index as index_stage
 from retro_cli.index.texts import span_queries
-from retro_cli.models.base import find_base, is_packaged
 from retro_cli.query.neighbours import find_neighbours
 from retro_cli.query.table import NeighbourReport, NeighbourSettings
 from retro_cli.reading.text_neighbours import TextsToRead, find_text_neighbours
@@ -60,18 +59,18 @@ def chunk(
     ``overrides`` are settings that the user named now; None means as before, or the default.
     """
     options = options or ChunkOptions()
-    settings = settings_for(layout, overrides or {})
+    settings = chunk_settings(layout, overrides or {})
     with disk_errors(layout.root):
         listed = list_corpus(layout.root, specs, _standing(layout.root))
     tokenizer = find_tokenizer(settings, options.allow_download)
     with disk_errors(layout.root):
         _make_root(layout)
     with disk_errors(layout.root), writer_lock(layout.root, "chunk"):
-        settings = _settings_again(layout, overrides or {}, settings)
+        settings = unchanged(layout, settings, chunk_settings(layout, overrides or {}))
         if STDIN in specs:
             listed.add(spool(spool_path(layout.root), stdin))
         if not layout.exists():
-            save_settings(layout, settings)
+            save_settings(layout, Settings())  # makes the folder a database, whatever happens
         job = ChunkJob(
             folder=layout.chunks,
             settings=settings,
@@ -81,12 +80,14 @@ def chunk(
             workers=options.workers or cores(),
             prune=options.prune,
             part_bytes=options.part_bytes,
+            unsaved=settings.beyond(load_settings(layout)),
             accepted=lambda: save_settings(layout, settings),
             scratch=layout.root,
         )
-        report = chunk_stage(job, progress)
-        spool_path(layout.root).unlink(missing_ok=True)
-        return report
+        try:
+            return chunk_stage(job, progress)
+        finally:
+            spool_path(layout.root).unlink(missing_ok=True)
 
 
 def diff(
@@ -99,7 +100,7 @@ def diff(
     progress: Progress = SILENT,
 ) -> InputsDifference:
     """What ``chunk`` with the same arguments would change in a database. Writes nothing there."""
-    settings = settings_for(layout, overrides or {}, create=False)
+    settings = chunk_settings(layout, overrides or {}, create=False)
     listed = list_corpus(layout.root, specs, scratch=None)
     tokenizer = find_tokenizer(settings, weights=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -120,11 +121,10 @@ def embed(
     progress: Progress = SILENT,
 ) -> EmbedReport:
     """Create or update the vectors of a database."""
-    settings = settings_for(layout, overrides or {})
-    layout.require()
+    settings = embed_settings(layout, overrides or {})
     resolved = resolve(settings.encoder, allow_download=allow_download)
     with disk_errors(layout.root), writer_lock(layout.root, "embed"):
-        settings = _settings_again(layout, overrides or {}, settings)
+        settings = unchanged(layout, settings, embed_settings(layout, overrides or {}))
         named = overrides is not None and overrides.get("encoder") is not None
         precision = settings.precision
         if precision == "auto":
@@ -163,59 +163,6 @@ def neighbours(
         if texts is not None:
             return find_text_neighbours(layout, name, settings, texts, progress)
         return find_neighbours(layout, name, settings, progress)
-
-
-def settings_for(layout: Layout, overrides: dict[str, Any], *, create: bool = True) -> Settings:
-    """What was saved (or the defaults), with what the user named now.
-
-    A local encoder or tokenizer is kept by its absolute path, and the tokenizer of a new database
-    is pinned: embedding with another encoder later must not cut the corpus anew. Raises
-    NotBuiltYet if there is no database, unless ``create``.
-    """
-    for name in ("encoder", "tokenizer"):
-        value = overrides.get(name)
-        if value and os.path.exists(value):
-            overrides = {**overrides, name: os.path.abspath(value)}
-    if layout.exists() or not create:
-        return load_settings(layout).changed(**overrides)
-    settings = Settings().changed(**overrides)
-    return settings.changed(tokenizer=settings.tokenizer or settings.encoder)
-
-
-def _settings_again(layout: Layout, overrides: dict[str, Any], chosen: Settings) -> Settings:
-    """The settings, now that nobody else may write. Raises LockedError if they are no longer those
-    by which the inputs, the tokenizer and the encoder were chosen."""
-    now = settings_for(layout, overrides)
-    if now != replace(chosen, keep_generations=now.keep_generations):
-        raise LockedError(
-            f"the settings of {layout.root} were changed meanwhile by another command",
-            "run the same command again",
-        )
-    return now
-
-
-def find_tokenizer(
-    settings: Settings, allow_download: bool = False, *, weights: bool = True
-) -> Path:
-    """The tokenizer.json to chunk with: a path, or the one of an encoder or base model by name.
-
-    ``weights``: hash the encoder's weights too, which finds an encoder that is not itself.
-    """
-    name = settings.tokenizer_name
-    if settings.tokenizer and Path(name).exists():
-        return Path(name)
-    if settings.tokenizer and is_packaged(name):
-        return find_base(name)
-    try:
-        if not weights:
-            return locate_tokenizer(name)
-        return tokenizer_path(resolve(name, allow_download=allow_download))
-    except RetroError as error:
-        if not settings.tokenizer:
-            raise
-        raise ConfigError(
-            f"no tokenizer '{name}': neither a file or folder nor a known encoder", error.hint
-        ) from error
 
 
 def _standing(folder: Path) -> Path:

@@ -25,6 +25,7 @@ ORDER = [
     ("reading",),
     ("training", "evaluate", "generate"),
     ("upkeep",),
+    ("choosing",),
     ("database", "pipeline", "status", "verify", "planning", "export"),
     ("learning",),
     ("cli",),

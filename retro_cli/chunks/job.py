@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from retro_cli.chunks.edits import PRUNED, TOUCHED
 from retro_cli.chunks.inputs import CHANGED, compare_inputs, hash_input
@@ -30,8 +31,10 @@ PART_BYTES = 8 << 20  # of input: about 36,000 chunks, 28 MB of MiniLM vectors
 class ChunkJob:
     """What the caller asks for.
 
-    inputs:  sorted by uri, each once; they are read more than once
-    scratch: the folder for what does not fit in memory; by default the system's
+    inputs:   sorted by uri, each once; they are read more than once
+    unsaved:  of the settings, those that are to be saved with the commit, and are not yet
+    accepted: called when all stands and only the commit is left
+    scratch:  the folder for what does not fit in memory; by default the system's
     """
 
     folder: Path
@@ -42,7 +45,8 @@ class ChunkJob:
     workers: int = 1
     prune: bool = False
     part_bytes: int = PART_BYTES
-    accepted: Callable[[], None] = lambda: None  # called once the plan stands, before any work
+    unsaved: Mapping[str, Any] = field(default_factory=dict)
+    accepted: Callable[[], None] = lambda: None
     scratch: Path | None = None
 
 

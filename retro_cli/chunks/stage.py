@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from retro_cli.chunks.attempt import Attempt
 from retro_cli.chunks.commit import (
     describe,
     homes,
@@ -30,28 +31,30 @@ from retro_cli.chunks.report import ChunkReport
 from retro_cli.chunks.update import Update
 from retro_cli.chunks.work import Done, Task, chunk_item
 from retro_cli.engine import run_parts
-from retro_cli.errors import UnreadableInput
+from retro_cli.errors import UnreadableInput, UsageError
 from retro_cli.events import SILENT, Progress
 from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import Verified
-from retro_cli.store.journal import Journal
 from retro_cli.wording import counted
 
 __all__ = ["PART_BYTES", "ChunkJob", "chunk"]
-
-JOURNAL = "journal.jsonl"
 
 
 def chunk(job: ChunkJob, progress: Progress = SILENT) -> ChunkReport:
     """Bring the chunks of ``job.folder`` in line with the input. The caller holds the lock.
 
     Raises UnreadableInput if nothing at all could be read, UsageError if the settings changed
-    and documents that would have to be chunked again are not in the input.
+    and documents that would have to be chunked again are not in the input. Then nothing has
+    changed.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
     sweep_temporaries(job.folder)
     run = _Run(job, progress)
-    return run.execute()
+    try:
+        return run.execute()
+    except UsageError:
+        run.attempt.undo()
+        raise
 
 
 class _Run:
@@ -63,10 +66,13 @@ class _Run:
         self.folder = job.folder
         self.options = read_options(job.settings)
         self.verified = Verified(self.folder)
+        self.attempt = Attempt(self.folder, job.unsaved)
 
     def execute(self) -> ChunkReport:
+        if given := self.attempt.resumes:
+            words = ", ".join(f"{name} = {value}" for name, value in given.items())
+            self.progress.note(f"resuming with what the interrupted run was given: {words}")
         plan = plan_chunks(self.job, self.verified, self.progress)
-        self.job.accepted()
         if plan.committed is not None and plan.nothing_to_do:
             return self._nothing(plan.committed, plan.update)
         outlines = [item.outline(plan.kept.manifest.fingerprint) for item in plan.items()]
@@ -74,8 +80,7 @@ class _Run:
 
     def _work(self, plan: ChunkPlan, outlines: Sequence[Outline]) -> list[Done]:
         """Run what the journal does not vouch for; results in plan order."""
-        journal = Journal(self.folder / JOURNAL)
-        results = self._finished_before(journal, outlines)
+        results = self._finished_before(outlines)
         if results:
             self.progress.note(
                 f"resuming: {len(results)} of {counted(len(outlines), 'piece')} finished before"
@@ -89,17 +94,17 @@ class _Run:
             position = waiting[index]
             for file in done.files():
                 self.verified.trust(file)
-            journal.append(outlines[position].key, done.to_json())
+            self.attempt.finished(outlines[position].key, done.to_json(), done.files())
             results[position] = done
             self.progress.advanced("chunk", outlines[position].weight)
         self.progress.finished("chunk")
         return [results[position] for position in range(len(outlines))]
 
-    def _finished_before(self, journal: Journal, outlines: Sequence[Outline]) -> dict[int, Done]:
+    def _finished_before(self, outlines: Sequence[Outline]) -> dict[int, Done]:
         """What the journal vouches for, by position in the plan."""
         results: dict[int, Done] = {}
         for position, outline in enumerate(outlines):
-            record = journal.get(outline.key)
+            record = self.attempt.journal.get(outline.key)
             if record is not None:
                 done = Done.from_json(record)
                 if not any(self.verified.problem(file) for file in done.files()):
@@ -115,6 +120,7 @@ class _Run:
     def _commit(
         self, plan: ChunkPlan, outlines: Sequence[Outline], done: Sequence[Done]
     ) -> ChunkReport:
+        self.attempt.judged = True
         update, manifest = plan.update, plan.kept.manifest
         parts = kill(self.folder, manifest.parts, update.dead)
         parts, next_id = place(parts, manifest.next_item, done, manifest.next_id)
@@ -138,6 +144,7 @@ class _Run:
             duplicate_rows=duplicates.rows,
             rejected=set_aside.total,
         )
+        self.job.accepted()
         if plan.committed is None or new != plan.committed:
             new.save(self.folder)
         self._tidy(new)
@@ -176,6 +183,7 @@ class _Run:
 
     def _nothing(self, committed: ChunkManifest, update: Update) -> ChunkReport:
         """Nothing to do: leave every byte alone but the cache of file times."""
+        self.job.accepted()
         self._tidy(committed)
         return ChunkReport(
             files_unchanged=update.files[UNCHANGED],
@@ -193,6 +201,4 @@ class _Run:
             if record is not None and not self.verified.knows(record):
                 self.verified.trust(record)
         self.verified.save({record.name for record in manifest.files()})
-        for leftover in self.folder.glob("part-*.rejected.jsonl"):
-            leftover.unlink()
-        Journal(self.folder / JOURNAL).discard()
+        self.attempt.done()

@@ -2,7 +2,7 @@
 
 A line is trusted only if it is whole, its key is the key the present plan asks for, and the
 files that it names still have the bytes it says. Anything else is done again. The journal
-lives from a run's first finished piece to its commit.
+lives from a run's first line to its commit.
 """
 
 from __future__ import annotations
@@ -12,26 +12,35 @@ import os
 from pathlib import Path
 from typing import Any
 
+Records = dict[str, dict[str, Any]]
+
+
+def read_journal(path: Path) -> tuple[Records, int]:
+    """The records by key, and how many bytes the lines have that are whole."""
+    records: Records = {}
+    whole = 0
+    if path.exists():
+        for line in path.read_bytes().splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                break
+            records[entry["key"]] = entry["record"]
+            whole += len(line)
+    return records, whole
+
 
 class Journal:
     """An append-only map from a work key to a JSON record."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.records: dict[str, dict[str, Any]] = {}
-        whole = 0
+        self.records, self._found = read_journal(path)
         if path.exists():
-            for line in path.read_bytes().splitlines(keepends=True):
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    entry = json.loads(line)
-                except ValueError:
-                    break
-                self.records[entry["key"]] = entry["record"]
-                whole += len(line)
             # A torn last line would swallow the next append: cut it off.
-            os.truncate(path, whole)
+            os.truncate(path, self._found)
 
     def get(self, key: str) -> dict[str, Any] | None:
         return self.records.get(key)
@@ -43,6 +52,14 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         self.records[key] = record
+
+    def rewind(self) -> None:
+        """Take back what was appended since the journal was opened."""
+        if not self._found:
+            self.discard()
+            return
+        os.truncate(self.path, self._found)
+        self.records, _ = read_journal(self.path)
 
     def discard(self) -> None:
         """The run is committed: its journal is history."""

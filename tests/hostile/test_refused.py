@@ -1,0 +1,152 @@
+"""A run that is refused leaves a database as if it had not been; one that is killed resumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers import fingerprint, write_jsonl
+
+from retro_cli import pipeline
+from retro_cli.chunks import stage
+from retro_cli.config import load_settings
+from retro_cli.store.layout import Layout
+
+
+@pytest.fixture
+def chunk(retro, monkeypatch):
+    """Run the stage, in small parts."""
+    job = stage.ChunkJob
+    monkeypatch.setattr(pipeline, "ChunkJob", lambda *a, **k: job(*a, **{**k, "part_bytes": 99}))
+
+    def run(*args, db="d"):
+        return retro("chunk", *args, "--db", db, "--workers", 1)
+
+    return run
+
+
+@pytest.fixture
+def bodies(tmp_path):
+    """A folder whose records have their text in the field "body"."""
+    folder = tmp_path / "bodies"
+    folder.mkdir()
+    for name in "abc":
+        records = [{"id": f"{name}{n}", "body": f"the boat {name} {n}"} for n in range(9)]
+        write_jsonl(folder / f"{name}.jsonl", records)
+    return folder
+
+
+@pytest.fixture
+def built(chunk, bodies, static_encoder, tmp_path):
+    assert chunk(bodies, "--text-field", "body", "--encoder", static_encoder).code == 0
+    return tmp_path / "d"
+
+
+@pytest.fixture
+def interrupt(monkeypatch, chunk):
+    """Run the stage, and end it with Ctrl-C after the first part."""
+
+    def run(*args, db="d"):
+        work = stage.run_parts
+        with monkeypatch.context() as patch:
+            patch.setattr(stage, "run_parts", lambda *a: _first(work(*a)))
+            assert chunk(*args, db=db).code == 130
+
+    return run
+
+
+def _first(results):
+    yield next(iter(results))
+    raise KeyboardInterrupt
+
+
+def settings(db="d"):
+    return load_settings(Layout(Path(db)))
+
+
+@pytest.mark.parametrize("words", [["--text-field", "boddy"], ["--tokens", 8, "--format", "pdf"]])
+def test_a_run_that_reads_nothing_changes_nothing(chunk, bodies, built, words):
+    before = fingerprint(built)
+    assert chunk(bodies, *words).code == 2
+    assert fingerprint(built) == before
+    assert "up to date" in chunk(bodies).err
+
+
+def test_nor_does_one_whose_settings_came_from_the_environment(chunk, built, bodies, monkeypatch):
+    before = fingerprint(built)
+    monkeypatch.setenv("RETRO_TEXT_FIELD", "boddy")
+    assert "nothing could be read" in chunk(bodies).err
+    monkeypatch.delenv("RETRO_TEXT_FIELD")
+    assert fingerprint(built) == before
+
+
+def test_a_first_run_that_reads_nothing_leaves_the_choice_open(chunk, bodies, static_encoder):
+    assert chunk(bodies, "--encoder", static_encoder, "--text-field", "boddy").code == 2
+    assert settings().text_field == ""
+    assert chunk(bodies, "--encoder", static_encoder, "--text-field", "body").code == 0
+    assert settings().tokenizer == settings().encoder == str(static_encoder)
+
+
+def test_settings_last_from_the_commit_on(interrupt, bodies, built):
+    interrupt(bodies, "--tokens", 8)
+    assert settings().tokens == 64
+
+
+def test_an_interrupted_run_resumes_with_the_settings_it_was_given(
+    retro, chunk, interrupt, bodies, built, static_encoder
+):
+    interrupt(bodies, "--tokens", 8)
+    assert retro("embed", "d").code == 0  # is told of none of them
+    done = chunk(bodies)
+    assert "the interrupted run was given: tokens = 8" in done.err
+    assert "resuming: 1 of" in done.err
+    assert settings().tokens == 8
+    quiet = ["--text-field", "body", "--encoder", static_encoder, "--tokens", 8]
+    assert chunk(bodies, *quiet, db="quiet").code == 0
+    assert settings("quiet") == settings()
+    assert "up to date" in chunk(bodies).err
+
+
+def test_so_does_a_first_run(chunk, interrupt, bodies, static_encoder):
+    interrupt(bodies, "--encoder", static_encoder, "--text-field", "body", "--tokens", 8)
+    assert chunk(bodies).code == 0
+    found = settings()
+    assert (found.encoder, found.tokenizer) == (str(static_encoder), str(static_encoder))
+    assert (found.text_field, found.tokens) == ("body", 8)
+
+
+def test_what_the_user_names_now_goes_before_what_the_interrupted_run_was_given(
+    chunk, interrupt, bodies, built
+):
+    interrupt(bodies, "--tokens", 8)
+    assert "up to date" in chunk(bodies, "--tokens", 64).err
+    assert settings().tokens == 64
+    assert "up to date" in chunk(bodies).err
+
+
+def test_a_refused_run_leaves_the_interrupted_one_to_be_resumed(chunk, interrupt, bodies, built):
+    interrupt(bodies, "--tokens", 8)
+    journal = (built / "chunks" / "journal.jsonl").read_bytes()
+    before = fingerprint(built)
+    assert chunk(bodies, "--text-field", "boddy").code == 2
+    assert chunk(bodies / "a.jsonl").code == 2
+    assert fingerprint(built) == before
+    assert (built / "chunks" / "journal.jsonl").read_bytes() == journal
+    assert "resuming: 1 of" in chunk(bodies).err
+    assert settings().tokens == 8
+
+
+def test_an_interrupted_run_that_is_refused_when_it_resumes_is_over(
+    retro, chunk, interrupt, bodies, built
+):
+    before = fingerprint(built)
+    interrupt(bodies, "--text-field", "boddy")
+    assert chunk(bodies).code == 2
+    assert fingerprint(built) == before
+    assert "up to date" in chunk(bodies).err
+    assert "interrupted" not in retro("status", "d").out
+
+
+def test_a_diff_compares_with_what_an_interrupted_run_was_given(retro, interrupt, bodies, built):
+    interrupt(bodies, "--tokens", 8)
+    assert "cut every document again" in retro("diff", "d", bodies).out
