@@ -63,6 +63,8 @@ def chunk(
     with disk_errors(layout.root):
         listed = list_corpus(layout.root, specs, _standing(layout.root))
     tokenizer = find_tokenizer(settings, options.allow_download)
+    if overrides and overrides.get("encoder") is not None:  # what embed would refuse is not saved
+        resolve(settings.encoder, allow_download=options.allow_download, verify=False)
     with disk_errors(layout.root):
         _make_root(layout)
     with disk_errors(layout.root), writer_lock(layout.root, "chunk"):

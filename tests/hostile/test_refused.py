@@ -150,3 +150,17 @@ def test_an_interrupted_run_that_is_refused_when_it_resumes_is_over(
 def test_a_diff_compares_with_what_an_interrupted_run_was_given(retro, interrupt, bodies, built):
     interrupt(bodies, "--tokens", 8)
     assert "cut every document again" in retro("diff", "d", bodies).out
+
+
+@pytest.mark.parametrize("command", ["chunk", "build"])
+def test_an_encoder_that_is_not_known_is_not_remembered(retro, bodies, built, command):
+    before = fingerprint(built)
+    done = retro(command, bodies, "--db", built, "--encoder", "wordlama")
+    assert done.code == 2
+    assert "no encoder is called 'wordlama'" in done.err
+    assert fingerprint(built) == before
+
+
+def test_another_encoder_is_remembered_before_it_has_embedded(retro, bodies, built):
+    assert retro("chunk", bodies, "--db", built, "--encoder", "wordllama").code == 0
+    assert settings().encoder == "wordllama"
