@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from retro_cli.choosing import chunk_settings, embed_settings, find_tokenizer, unchanged
 from retro_cli.chunks.diff import InputsDifference, diff_inputs
+from retro_cli.chunks.job import knows
 from retro_cli.chunks.report import ChunkReport
 from retro_cli.chunks.stage import PART_BYTES, ChunkJob
 from retro_cli.chunks.stage import chunk as chunk_stage
@@ -61,7 +62,8 @@ def chunk(
     options = options or ChunkOptions()
     settings = chunk_settings(layout, overrides or {})
     with disk_errors(layout.root):
-        listed = list_corpus(layout.root, specs, _standing(layout.root))
+        gone = _may_be_gone(layout, options.prune)
+        listed = list_corpus(layout.root, specs, _standing(layout.root), gone)
     tokenizer = find_tokenizer(settings, options.allow_download)
     if overrides and overrides.get("encoder") is not None:  # what embed would refuse is not saved
         resolve(settings.encoder, allow_download=options.allow_download, verify=False)
@@ -103,7 +105,7 @@ def diff(
 ) -> InputsDifference:
     """What ``chunk`` with the same arguments would change in a database. Writes nothing there."""
     settings = chunk_settings(layout, overrides or {}, create=False)
-    listed = list_corpus(layout.root, specs, scratch=None)
+    listed = list_corpus(layout.root, specs, None, _may_be_gone(layout, prune))
     tokenizer = find_tokenizer(settings, weights=False)
     with tempfile.TemporaryDirectory() as folder:
         if STDIN in specs:
@@ -165,6 +167,11 @@ def neighbours(
         if texts is not None:
             return find_text_neighbours(layout, name, settings, texts, progress)
         return find_neighbours(layout, name, settings, progress)
+
+
+def _may_be_gone(layout: Layout, prune: bool) -> Callable[[str], bool]:
+    """Whether an input may name nothing today: then what it once named is pruned."""
+    return knows(layout.chunks) if prune else lambda spec: False
 
 
 def _standing(folder: Path) -> Path:

@@ -85,7 +85,10 @@ def _chunks(layout: Layout, chunks: ChunkManifest | None) -> Stage:
             f"{counted(inputs.changed, 'input file')} changed and {inputs.gone:,} "
             f"{agreed(inputs.gone, 'is', 'are')} gone since the last reading"
         )
-        return Stage("chunks", "stale", facts, why, "retro chunk with the same inputs")
+        todo = "retro chunk with the same inputs"
+        if inputs.gone:
+            todo += "; with --prune also what is gone goes"
+        return Stage("chunks", "stale", facts, why, todo)
     if (layout.chunks / "journal.jsonl").exists():
         return Stage("chunks", "stale", facts, "a run was interrupted", "retro chunk again resumes")
     return Stage("chunks", "ok", facts)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from retro_cli.chunks.edits import PRUNED, TOUCHED
-from retro_cli.chunks.inputs import CHANGED, compare_inputs, hash_input
-from retro_cli.chunks.keep import Kept, keep, refuse_to_lose
+from retro_cli.chunks.inputs import CHANGED, compare_inputs, hash_input, load_inputs
+from retro_cli.chunks.keep import Kept, keep, refuse_to_empty, refuse_to_lose
 from retro_cli.chunks.manifest import ChunkManifest, load_manifest
 from retro_cli.chunks.plan import Item, deal
 from retro_cli.chunks.tokenizer import ChunkTokenizer
@@ -65,6 +65,11 @@ class ChunkPlan:
         return deal(self.update.pieces(), self.kept.manifest.next_item, self.part_bytes)
 
     @property
+    def docs_before(self) -> int:
+        """The living documents that were committed."""
+        return self.committed.live_docs if self.committed is not None else 0
+
+    @property
     def starts_over(self) -> bool:
         """Whether the settings give up every document that there is."""
         before = self.committed
@@ -91,7 +96,7 @@ def plan_chunks(job: ChunkJob, verified: Verified, progress: Progress = SILENT) 
     """Compare the database with the input. Writes nothing there, not even what ``verified`` learns.
 
     Raises UsageError if the settings changed and documents that would have to be chunked again
-    are not in the input.
+    are not in the input, or if no document would be left.
     """
     options = read_options(job.settings)
     scratch = Scratch(job.scratch)
@@ -110,7 +115,22 @@ def plan_chunks(job: ChunkJob, verified: Verified, progress: Progress = SILENT) 
     )
     rules = Rules(options, job.part_bytes, job.prune, roots(job.specs).covers, damaged)
     update = plan_update(job.folder, kept.manifest.parts, found, rules, scratch)
-    return ChunkPlan(committed, kept, update, job.settings.dedup, job.part_bytes)
+    plan = ChunkPlan(committed, kept, update, job.settings.dedup, job.part_bytes)
+    if not update.slices:
+        refuse_to_empty(plan.docs_before, kept.manifest.live_docs - len(update.dead))
+    return plan
+
+
+def knows(folder: Path) -> Callable[[str], bool]:
+    """Tells whether an input, which may be gone, covers files that the chunks were made from."""
+
+    def known(spec: str) -> bool:
+        committed = load_manifest(folder)
+        covers = roots([spec]).covers
+        files = load_inputs(folder, committed.inputs) if committed is not None else ()
+        return any(covers(file.uri) for file in files)
+
+    return known
 
 
 def _identity(job: ChunkJob, options: ReadOptions) -> ChunkManifest:

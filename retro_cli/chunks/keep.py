@@ -13,6 +13,7 @@ from retro_cli.errors import UsageError
 from retro_cli.store.files import Verified
 from retro_cli.store.scratch import Scratch
 from retro_cli.store.tables import read_columns
+from retro_cli.wording import counted
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,16 @@ def refuse_to_lose(kept: Kept, listed: Iterable[InputFile]) -> None:
             f"every document has to be chunked again, but {count} input files are not "
             f"named, the first is {first}",
             "name all inputs again, or add --prune to let the others go",
+        )
+
+
+def refuse_to_empty(before: int, after: int) -> None:
+    """A run may not take the last document: an input that vanished wholly is more often a folder
+    that is not mounted. Raises UsageError."""
+    if before and not after:
+        raise UsageError(
+            f"nothing would be left of {counted(before, 'document')}",
+            "look whether the input is where it was; to begin anew, remove the database's folder",
         )
 
 

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ChunkReport:
-    """What a run did and what there is now. ``vanished``: gone from their file, but kept."""
+    """What a run did and what there is now.
+
+    missing:   gone from a place that the input names, but kept
+    not_named: files of the database that lie elsewhere
+    vanished:  gone from their file, but kept
+    """
 
     files_new: int = 0
     files_changed: int = 0
     files_unchanged: int = 0
     files_missing: int = 0
+    files_not_named: int = 0
     docs_written: int = 0
     docs_replaced: int = 0
     docs_removed: int = 0

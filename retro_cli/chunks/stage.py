@@ -22,9 +22,10 @@ from retro_cli.chunks.commit import (
     write_quarantine,
 )
 from retro_cli.chunks.dedup import find_duplicates
-from retro_cli.chunks.edits import PRUNED
-from retro_cli.chunks.inputs import CHANGED, MISSING, NEW, UNCHANGED, save_inputs
+from retro_cli.chunks.edits import GONE
+from retro_cli.chunks.inputs import CHANGED, NEW, UNCHANGED, save_inputs
 from retro_cli.chunks.job import PART_BYTES, ChunkJob, ChunkPlan, plan_chunks, read_options
+from retro_cli.chunks.keep import refuse_to_empty
 from retro_cli.chunks.manifest import ChunkManifest
 from retro_cli.chunks.plan import Item, Outline
 from retro_cli.chunks.report import ChunkReport
@@ -43,9 +44,9 @@ __all__ = ["PART_BYTES", "ChunkJob", "chunk"]
 def chunk(job: ChunkJob, progress: Progress = SILENT) -> ChunkReport:
     """Bring the chunks of ``job.folder`` in line with the input. The caller holds the lock.
 
-    Raises UnreadableInput if nothing at all could be read, UsageError if the settings changed
-    and documents that would have to be chunked again are not in the input. Then nothing has
-    changed.
+    Raises UnreadableInput if nothing at all could be read, UsageError if no document would be left,
+    or if the settings changed and documents that would have to be chunked again are not in the
+    input. Then nothing has changed.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
     sweep_temporaries(job.folder)
@@ -124,8 +125,8 @@ class _Run:
         update, manifest = plan.update, plan.kept.manifest
         parts = kill(self.folder, manifest.parts, update.dead)
         parts, next_id = place(parts, manifest.next_item, done, manifest.next_id)
-        if not manifest.parts and not any(part.live_docs for part in parts):
-            self._nothing_read(done, update)
+        if not any(part.live_docs for part in parts):
+            self._nothing_left(plan, done)
         found = homes(outlines, done, manifest.next_item)
         files = remember(plan.kept.known, update.edits, found)
         reread = reread_files(self.folder, update.edits)
@@ -153,7 +154,8 @@ class _Run:
             files_new=update.files[NEW],
             files_changed=update.files[CHANGED],
             files_unchanged=update.files[UNCHANGED],
-            files_missing=update.files[MISSING] - update.files[PRUNED],
+            files_missing=update.files[GONE],
+            files_not_named=update.not_named,
             docs_written=sum(part.docs for part in written),
             docs_replaced=update.total.replaced,
             docs_removed=update.total.removed,
@@ -171,15 +173,16 @@ class _Run:
             notes=plan.kept.notes,
         )
 
-    def _nothing_read(self, done: Sequence[Done], update: Update) -> None:
-        """A first run that read nothing good commits nothing, and says what was wrong."""
-        first = next(new_rejections(self.folder, done, update), None)
-        if first is not None:
+    def _nothing_left(self, plan: ChunkPlan, done: Sequence[Done]) -> None:
+        """A run that leaves no document commits nothing, and says what was wrong."""
+        first = next(new_rejections(self.folder, done, plan.update), None)
+        if first is not None and not plan.kept.manifest.parts:
             count = sum(result.rejections for result in done)
             raise UnreadableInput(
                 f"nothing could be read: {describe(first)}",
                 f"{counted(count, 'record was', 'records were')} set aside, none was good",
             )
+        refuse_to_empty(plan.docs_before, 0)
 
     def _nothing(self, committed: ChunkManifest, update: Update) -> ChunkReport:
         """Nothing to do: leave every byte alone but the cache of file times."""
@@ -187,7 +190,8 @@ class _Run:
         self._tidy(committed)
         return ChunkReport(
             files_unchanged=update.files[UNCHANGED],
-            files_missing=update.files[MISSING],
+            files_missing=update.files[GONE],
+            files_not_named=update.not_named,
             duplicate_docs=committed.duplicate_docs,
             duplicate_rows=committed.duplicate_rows,
             merged=committed.dedup != "none",

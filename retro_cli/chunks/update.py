@@ -13,7 +13,7 @@ import numpy.typing as npt
 from retro_cli.chunks.changes import Documents, compare_documents
 from retro_cli.chunks.documents import live_documents
 from retro_cli.chunks.edits import GONE, PRUNED, TOUCHED, UNNAMED, Edit, FileUpdate, pieces_of
-from retro_cli.chunks.inputs import CHANGED, NEW, UNCHANGED, Compared, doubted
+from retro_cli.chunks.inputs import CHANGED, MISSING, NEW, UNCHANGED, Compared, doubted
 from retro_cli.chunks.manifest import Part
 from retro_cli.chunks.part import document_hash
 from retro_cli.chunks.piles import piles_for
@@ -65,6 +65,11 @@ class Update:
     def dead(self) -> Dead:
         """(n,) of DEAD, the documents that the run replaces or removes."""
         return np.concatenate(self.dying)
+
+    @property
+    def not_named(self) -> int:
+        """Files of the database that lie where the input names nothing."""
+        return self.files[MISSING] - self.files[GONE] - self.files[PRUNED]
 
     def pieces(self) -> Iterator[tuple[Slice, str]]:
         """All that is to be chunked, in order, with the sha256 of its file."""

@@ -89,6 +89,11 @@ def _chunk_lines(report: ChunkReport, seconds: float, db: Path) -> list[str]:
             f"chunk: kept what is gone from the input ({counted(report.files_missing, 'file')}, "
             f"{counted(report.docs_vanished, 'record')}); --prune removes it"
         )
+    if report.files_not_named and console.state.verbose:
+        lines.append(
+            f"chunk: {counted(report.files_not_named, 'file')} of the database lie elsewhere; "
+            "to remove what is gone there, name the place and add --prune"
+        )
     if report.rejected:
         lines.append(
             f"chunk: records set aside: {n(report.rejected)}, the first: {report.first_rejection}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -18,12 +18,18 @@ from retro_cli.store.scratch import Scratch
 STDIN = "-"
 
 
-def list_corpus(root: Path, specs: Sequence[str], scratch: Path | None) -> Listing:
+def list_corpus(
+    root: Path,
+    specs: Sequence[str],
+    scratch: Path | None,
+    gone: Callable[[str], bool] = lambda spec: False,
+) -> Listing:
     """The input files that ``specs`` name, but for those of databases: the one at ``root``, and
     any other that lies in the folders. Raises InputNotFound.
 
     scratch: where a long listing may lie, None for the system's place. Standard input is added
     once there is a place to keep it.
+    gone: whether a spec may name nothing
     """
     if set(specs) == {STDIN}:
         return Listing(Scratch(scratch))
@@ -33,7 +39,7 @@ def list_corpus(root: Path, specs: Sequence[str], scratch: Path | None) -> Listi
         if file.path.endswith(SETTINGS_FILE) and os.path.basename(file.path) == SETTINGS_FILE:
             databases.add(os.path.dirname(file.path))
 
-    listed = list_inputs([spec for spec in specs if spec != STDIN], scratch, note)
+    listed = list_inputs([spec for spec in specs if spec != STDIN], scratch, note, gone)
     mine = tuple(
         os.path.join(os.path.realpath(folder), "")
         for folder in databases
@@ -50,7 +56,7 @@ def list_corpus(root: Path, specs: Sequence[str], scratch: Path | None) -> Listi
         return not os.path.join(real_folder(folder), name).startswith(mine)
 
     corpus = listed.only(outside)
-    if next(iter(corpus), None) is None:
+    if next(iter(corpus), None) is None and next(iter(listed), None) is not None:
         raise InputNotFound("the input holds nothing but retrieval databases", "name a corpus")
     return corpus
 

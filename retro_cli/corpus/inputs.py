@@ -86,25 +86,37 @@ def list_inputs(
     specs: Sequence[str],
     scratch: Path | None = None,
     note: Callable[[InputFile], None] = lambda file: None,
+    gone: Callable[[str], bool] = lambda spec: False,
 ) -> Listing:
     """The files that ``specs`` name.
 
     A folder is walked without following links to folders, and without names that begin with
     "." or "_". In a glob, ``*`` and ``?`` stay within a name and ``**`` crosses folders.
     Very many files wait in a temporary file in the folder ``scratch``; ``note`` is told of each.
-    Raises InputNotFound if a spec names nothing, UnreadableInput if it cannot be listed.
+    Raises InputNotFound if a spec names nothing, unless it is one that may be ``gone``;
+    UnreadableInput if it cannot be listed.
     """
     if not specs:
         raise InputNotFound("no input was named", "name files, folders, globs or URLs")
     listing = Listing(Scratch(scratch))
     for spec in specs:
-        file = None
-        for file in _expand(spec):
-            note(file)
-            listing.add(file)
-        if file is None:
-            raise InputNotFound(f"nothing to read in {spec}", "it holds no files (hidden: . and _)")
+        try:
+            for file in _some(spec):
+                note(file)
+                listing.add(file)
+        except InputNotFound:
+            if not gone(spec):
+                raise
     return listing
+
+
+def _some(spec: str) -> Iterator[InputFile]:
+    """The files that a spec names. Raises InputNotFound if there are none."""
+    file = None
+    for file in _expand(spec):
+        yield file
+    if file is None:
+        raise InputNotFound(f"nothing to read in {spec}", "it holds no files (hidden: . and _)")
 
 
 def _expand(spec: str) -> Iterator[InputFile]:
@@ -113,11 +125,10 @@ def _expand(spec: str) -> Iterator[InputFile]:
             yield InputFile(uri, uri, size, mtime_ns)
         return
     root = normalised(spec)
-    try:
-        status = os.stat(root)
-    except (OSError, ValueError):
+    status = _status(root)
+    if status is None:
         if not has_magic(spec):
-            raise InputNotFound(f"no such file or folder: {spec}", _near(root)) from None
+            raise InputNotFound(f"no such file or folder: {spec}", _near(root))
         yield from _glob(root)
         return
     if stat.S_ISDIR(status.st_mode):
@@ -128,6 +139,19 @@ def _expand(spec: str) -> Iterator[InputFile]:
         raise UnreadableInput(f"{spec} is not a regular file", "pipe it in and name '-' instead")
 
 
+def _status(path: str) -> os.stat_result | None:
+    """None if nothing is there. Raises UnreadableInput if that cannot be told: a file that is not
+    to be seen today is not gone."""
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        raise UnreadableInput(
+            f"cannot look at {path}: {error.strerror}", "name another place, or open this one"
+        ) from error
+
+
 def normalised(spec: str) -> str:
     """A local path as a uri: forward slashes, no "./", no trailing slash."""
     path = posixpath.normpath(spec.replace(os.sep, "/"))
@@ -136,7 +160,8 @@ def normalised(spec: str) -> str:
 
 def _glob(pattern: str) -> Iterator[InputFile]:
     root = fixed_part(pattern)
-    if not os.path.isdir(root or "."):
+    status = _status(root or ".")
+    if status is None or not stat.S_ISDIR(status.st_mode):
         raise InputNotFound(f"no such folder: {root}", _near(root))
     matches = matcher(pattern)
     deep = "**" in pattern.split("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -206,3 +207,27 @@ def test_covers_knows_files_that_are_gone(specs, uri, expected):
 @given(st.text("ab[]!^-*?\\/.", min_size=1, max_size=12), st.text("ab[]/.", max_size=8))
 def test_no_glob_breaks_the_matcher(glob, uri):
     assert covers([glob], uri) in (True, False)
+
+
+def test_a_place_that_cannot_be_looked_at_is_not_one_where_nothing_is(tree, monkeypatch):
+    def stale(path):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(os, "stat", stale)
+    for spec in ("corpus", "corpus/*.txt"):
+        with pytest.raises(UnreadableInput, match="Stale"):
+            list_inputs([spec], gone=lambda spec: True)
+
+
+def test_an_input_that_is_gone_is_passed_over_where_that_is_allowed(tree):
+    asked = []
+
+    def known(spec):
+        asked.append(spec)
+        return spec != "corpus/*.md"
+
+    assert list(list_inputs(["corpus/nowhere", "nowhere/*"], gone=known)) == []
+    assert [f.uri for f in list_inputs(["nowhere", "other.txt"], gone=known)] == ["other.txt"]
+    with pytest.raises(InputNotFound):
+        list_inputs(["corpus/*.md"], gone=known)
+    assert asked == ["corpus/nowhere", "nowhere/*", "nowhere", "corpus/*.md"]
