@@ -14,6 +14,7 @@ from retro_cli.chunks.inputs import load_inputs
 from retro_cli.chunks.live import own_live, searchable
 from retro_cli.chunks.manifest import ChunkManifest, load_manifest
 from retro_cli.config import Settings, load_settings
+from retro_cli.corpus.inputs import local_now
 from retro_cli.embeddings.manifest import load_manifest as load_embeddings
 from retro_cli.embeddings.stage import wanted_parts
 from retro_cli.filters.exclusion import exclusion_key
@@ -112,13 +113,12 @@ def _input_changes(layout: Layout, chunks: ChunkManifest) -> _Inputs:
         if "://" in known.uri or known.uri == "stdin":
             continue
         inputs = absolute if os.path.isabs(known.uri) else relative
-        try:
-            now = os.stat(known.uri)
-        except OSError:
+        now = local_now(known.uri)
+        if now is None:
             inputs.gone += 1
             continue
         found_here = found_here or inputs is relative
-        inputs.changed += (now.st_size, now.st_mtime_ns) != (known.size, known.mtime_ns)
+        inputs.changed += now != (known.size, known.mtime_ns)
     if relative.gone and not found_here:
         return _Inputs(absolute.changed, absolute.gone, relative.gone)
     return _Inputs(absolute.changed + relative.changed, absolute.gone + relative.gone)

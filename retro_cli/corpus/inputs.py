@@ -5,24 +5,22 @@ There may be millions of them. A listing holds some thousands; the rest wait on 
 
 from __future__ import annotations
 
-import difflib
 import os
 import posixpath
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from retro_cli.corpus import remote
+from retro_cli.corpus.names import as_named, near_names, printable
 from retro_cli.corpus.patterns import fixed_part, has_magic, matcher
 from retro_cli.errors import InputNotFound, UnreadableInput
 from retro_cli.store.scratch import Scratch, SortedSpool
 
 _BEIR = ("corpus.jsonl", "queries.jsonl")
 _BESIDE_A_CORPUS = ("queries.jsonl", "qrels")  # a query would be the best answer to itself
-_NEAR_NAMES = 10_000  # names of a folder that are compared with a misspelt one
 
 
 class InputFile(NamedTuple):
@@ -128,7 +126,7 @@ def _expand(spec: str) -> Iterator[InputFile]:
     status = _status(root)
     if status is None:
         if not has_magic(spec):
-            raise InputNotFound(f"no such file or folder: {spec}", _near(root))
+            raise InputNotFound(f"no such file or folder: {spec}", near_names(root))
         yield from _glob(root)
         return
     if stat.S_ISDIR(status.st_mode):
@@ -162,7 +160,7 @@ def _glob(pattern: str) -> Iterator[InputFile]:
     root = fixed_part(pattern)
     status = _status(root or ".")
     if status is None or not stat.S_ISDIR(status.st_mode):
-        raise InputNotFound(f"no such folder: {root}", _near(root))
+        raise InputNotFound(f"no such folder: {root}", near_names(root))
     matches = matcher(pattern)
     deep = "**" in pattern.split("/")
     depth = None if deep else pattern.count("/") - (root.count("/") + 1 if root else 0)
@@ -204,34 +202,25 @@ def _entry(entry: os.DirEntry[str], path: str) -> InputFile | None:
         status = entry.stat()
     except OSError:
         # A dangling link, say. It is listed, so that reading it reports it.
-        return InputFile(_printable(path), path, 0, 0)
+        return InputFile(printable(path), path, 0, 0)
     return _local(path, status) if stat.S_ISREG(status.st_mode) else None
 
 
 def _local(path: str, status: os.stat_result) -> InputFile:
-    return InputFile(_printable(path), path, status.st_size, status.st_mtime_ns)
+    return InputFile(printable(path), path, status.st_size, status.st_mtime_ns)
 
 
-def _printable(path: str) -> str:
-    """``path`` itself unless its name is not valid UTF-8 (then such bytes show as \\xNN)."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return os.fsencode(path).decode("utf-8", "backslashreplace")
-    return path
-
-
-def _near(path: str) -> str:
-    """A hint with the existing names that look like the one that does not exist."""
-    parent, name = posixpath.split(path)
-    while parent and not os.path.isdir(parent):
-        parent, name = posixpath.split(parent)
-    try:
-        with os.scandir(parent or ".") as entries:
-            names = sorted(entry.name for entry in islice(entries, _NEAR_NAMES))
-    except OSError:
-        names = []
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    if near:
-        return "did you mean " + " or ".join(posixpath.join(parent, each) for each in near) + "?"
-    return f"{name} is not in {parent or 'the current folder'}"
+def local_now(uri: str) -> tuple[int, int] | None:
+    """Size and time (ns) of a local file, by its uri, as a listing would have them today; None if
+    it is gone."""
+    for path in dict.fromkeys((uri, as_named(uri))):
+        try:
+            status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.islink(path):
+                return 0, 0
+        except OSError:
+            return 0, 0
+        else:
+            return status.st_size, status.st_mtime_ns
+    return None

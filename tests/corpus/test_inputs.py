@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retro_cli.corpus import InputFile, covers, list_inputs, roots
+from retro_cli.corpus.inputs import local_now
 from retro_cli.errors import InputNotFound, RetroError, UnreadableInput
 
 
@@ -139,6 +140,18 @@ def test_a_name_that_is_not_utf8_has_a_printable_uri_and_can_be_read(tree):
     assert found.uri == "corpus/caf\\xe9.txt"
     with open(found.path, "rb") as file:
         assert file.read() == b"x"
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", rb"caf\xe9", "café".encode(), rb"a\x00b", b"\\x"])
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux only")
+def test_a_file_is_found_again_by_its_uri(tree, name):
+    with open(b"corpus/" + name, "wb") as file:
+        file.write(b"seven b")
+    os.symlink(b"nowhere", b"corpus/to " + name)
+    for file in list_inputs(["corpus"]):
+        assert local_now(file.uri) == (file.size, file.mtime_ns)
+        os.unlink(file.path)
+        assert local_now(file.uri) is None
 
 
 def test_urls_are_listed_through_fsspec():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,26 @@ def test_a_folder_that_may_not_be_looked_into_is_not_gone(build):
         assert build("shut/in", "d", "--prune").code == 2
     finally:
         os.chmod("shut", 0o755)
+
+
+def test_a_dangling_link_is_there_until_it_is_removed(build, retro):
+    os.symlink("nowhere", "c/dangling.txt")
+    assert build("c", "d").code == 3
+    assert retro("status", "db", "--check").code == 0
+    assert retro("diff", "db", "c", "d", "--check").code == 0
+    Path("c/nowhere").write_text("the storm")
+    assert "1 input file changed and 0 are gone" in retro("status", "db").out
+    os.unlink("c/dangling.txt")
+    assert "1 is gone" in retro("status", "db").out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux only")
+def test_a_file_whose_name_is_not_utf8_is_found_again(build, retro):
+    odd = b"c/caf\xe9.txt"
+    with open(odd, "w") as file:
+        file.write("the storm")
+    Path(r"c/caf\xe8.txt").write_text("this name is spelt so")
+    assert build("c", "d").code == 0
+    assert retro("status", "db", "--check").code == 0
+    os.unlink(odd)
+    assert "0 input files changed and 1 is gone" in retro("status", "db").out
