@@ -10,6 +10,7 @@ import typer
 
 from retro_cli.cli import console, query, run, run_index
 from retro_cli.cli.command import command
+from retro_cli.cli.options import folder
 from retro_cli.errors import InputNotFound
 
 QUESTIONS = 3
@@ -21,10 +22,23 @@ def register(app: typer.Typer) -> None:
 
 CORPUS = Path("sample_corpus/archive")
 CorpusOption = Annotated[
-    Path, typer.Option(envvar="RETRO_DEMO_CORPUS", help="A folder of documents.")
+    Path,
+    typer.Option(
+        parser=folder,
+        envvar="RETRO_DEMO_CORPUS",
+        metavar="PATH",
+        help="A folder of documents.",
+    ),
 ]
 DatabaseOption = Annotated[
-    Path, typer.Option("--db", envvar="RETRO_DEMO_DB", help="Where the database goes.")
+    Path,
+    typer.Option(
+        "--db",
+        parser=folder,
+        envvar="RETRO_DEMO_DB",
+        metavar="PATH",
+        help="Where the database goes.",
+    ),
 ]
 Questions = Annotated[
     list[str] | None, typer.Option(metavar="TEXT", help="Questions to ask; may be repeated.")

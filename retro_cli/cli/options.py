@@ -15,12 +15,28 @@ CHUNKS = "Chunks"
 ENCODER = "Encoder"
 RESOURCES = "Resources"
 
+
+def folder(name: str) -> Path:
+    """A folder by its name, which may not be empty: Python takes that for the current folder."""
+    if not name:
+        raise typer.BadParameter("the name is empty; the folder you are in is '.'")
+    return Path(name)
+
+
 DatabaseArgument = Annotated[
-    Path, typer.Argument(metavar="DB", help="The retrieval database, a folder.", show_default=False)
+    Path,
+    typer.Argument(
+        parser=folder,
+        metavar="DB",
+        help="The retrieval database, a folder.",
+        show_default=False,
+    ),
 ]
 DatabaseOption = Annotated[
     Path,
-    typer.Option("--db", metavar="DB", help="The retrieval database to create or update."),
+    typer.Option(
+        "--db", parser=folder, metavar="DB", help="The retrieval database to create or update."
+    ),
 ]
 InputsArgument = Annotated[
     list[str],

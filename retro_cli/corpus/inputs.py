@@ -96,6 +96,8 @@ def list_inputs(
     """
     if not specs:
         raise InputNotFound("no input was named", "name files, folders, globs or URLs")
+    if "" in specs:
+        raise InputNotFound("the name of an input is empty", "the folder you are in is '.'")
     listing = Listing(Scratch(scratch))
     for spec in specs:
         try:

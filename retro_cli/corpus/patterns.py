@@ -64,7 +64,7 @@ class Roots:
         self._prefixes: list[str] = []
         self._matchers: list[Callable[[str], bool]] = []
         self._everything_relative = False
-        for spec in specs:
+        for spec in filter(None, specs):  # an empty name names nothing
             self._add(spec)
 
     def _add(self, spec: str) -> None:

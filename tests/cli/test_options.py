@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import typer
+from helpers import fingerprint
 from typer.testing import CliRunner
 
 from retro_cli.cli import build, diff, options, run
@@ -101,3 +102,46 @@ def test_what_a_lesson_leaves_out_stays_as_the_preset_has_it() -> None:
     changed = preset.training.changed(**chosen.run())
     assert (changed.neighbours, changed.echoes) == (5, 0.5)
     assert chosen.added() == {"cca_layers": [2, 3], "encoder_heads": 2}
+
+
+def commands(group: Any) -> list[Any]:
+    """All commands below a group."""
+    inner = [each for each in group.commands.values() if hasattr(each, "commands")]
+    outer = [each for each in group.commands.values() if not hasattr(each, "commands")]
+    return [*outer, *(command for each in inner for command in commands(each))]
+
+
+def test_no_command_takes_an_empty_name_for_the_folder_one_is_in() -> None:
+    """An unset variable of a script is an empty name, and Python's Path("") the current folder."""
+    seen = 0
+    for each in commands(typer.main.get_command(app)):
+        for parameter in each.params:
+            if parameter.name in ("db", "corpus"):
+                context = each.make_context(each.name, [], resilient_parsing=True)
+                assert str(parameter.type_cast_value(context, "x.db")) == "x.db"
+                with pytest.raises(typer.BadParameter, match="empty"):
+                    parameter.type_cast_value(context, "")
+                seen += 1
+    assert seen > 20
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["chunk", "", "--db", "x.db"],
+        ["chunk", "a.txt", "", "--db", "x.db", "--prune"],
+        ["build", "a.txt", "--db", ""],
+        ["status", ""],
+        ["diff", "x.db", ""],
+        ["demo", "--db", ""],
+    ],
+)
+def test_an_empty_name_is_a_usage_error(retro, tmp_path, static_encoder, words) -> None:
+    (tmp_path / "a.txt").write_text("the boat")
+    ask = ["chunk", "a.txt", "--db", "x.db", "--encoder", static_encoder]
+    assert retro(*ask).code == 0
+    before = fingerprint(tmp_path)
+    refused = retro(*words)
+    assert refused.code == 2
+    assert "empty" in refused.err
+    assert fingerprint(tmp_path) == before

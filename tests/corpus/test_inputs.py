@@ -111,7 +111,9 @@ def test_a_misspelt_name_gets_near_names_as_hint(tree):
 def test_a_spec_that_names_nothing_is_an_error(tree, spec):
     (tree / "empty").mkdir()
     with pytest.raises(InputNotFound):
-        list_inputs(["other.txt", *([spec] if spec else [])] if spec else [])
+        list_inputs(["other.txt", spec])
+    with pytest.raises(InputNotFound):
+        list_inputs([])
 
 
 def test_links_to_files_are_followed_and_links_to_folders_are_not(tree):
@@ -211,6 +213,7 @@ def test_what_a_spec_lists_it_covers(tree, specs):
         (["s3://bucket/a/"], "s3://bucket/a/b.txt", True),
         (["s3://bucket/a"], "s3://bucket/ab.txt", False),
         ([], "a", False),
+        ([""], "a", False),
     ],
 )
 def test_covers_knows_files_that_are_gone(specs, uri, expected):
