@@ -23,6 +23,7 @@ from retro_cli.index.bitmaps import load_bitmap
 from retro_cli.index.catalogue import current_generation, excluded_rows, generation_chunks
 from retro_cli.index.drift import drift
 from retro_cli.index.generation import Generation
+from retro_cli.index.state import other_vectors
 from retro_cli.query.table import load_table, table_names
 from retro_cli.store.layout import Layout
 from retro_cli.wording import agreed, counted
@@ -162,6 +163,8 @@ def _index(layout: Layout, chunks: ChunkManifest | None) -> Stage:
     if generation.filtered.key != exclusion_key(layout, load_ledger(layout)):
         why = "filter rules changed and are not in force yet"
         return Stage("index", "stale", facts, why, todo)
+    if why := _other_vectors(layout, generation):
+        return Stage("index", "stale", facts, why, todo)
     own = own_live(chunks) & ~excluded_rows(layout.index, generation, chunks.next_id)
     live = searchable(own, Aliases.load(layout.chunks, chunks.aliases))
     indexed = load_bitmap(layout.index, generation.indexed, total)[: len(live)]
@@ -176,6 +179,15 @@ def _index(layout: Layout, chunks: ChunkManifest | None) -> Stage:
     if chunks.seen_by_index() != generation_chunks(layout.index, generation):
         return Stage("index", "stale", facts, "the chunks were committed again since", todo)
     return Stage("index", "ok", facts, *_advice(layout, generation, indexed & dead, indexed))
+
+
+def _other_vectors(layout: Layout, generation: Generation) -> str:
+    """Why the index is not made of the vectors there are, or "" if it is."""
+    embeddings = load_embeddings(layout.embeddings)
+    if embeddings is None:
+        return ""
+    files = {name: part.file.name for name, part in embeddings.parts.items()}
+    return other_vectors(generation, embeddings.made_by, files)
 
 
 def _advice(layout: Layout, generation: Generation, dead: Bits, indexed: Bits) -> tuple[str, str]:

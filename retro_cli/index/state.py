@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -145,16 +145,23 @@ def plan_for(job: IndexJob, state: State, previous: Generation | None) -> IndexP
     return plan_index(rows, dim, job.memory_bytes, job.recall or DEFAULT_RECALL, job.factory)
 
 
+def other_vectors(generation: Generation, maker: str, files: Mapping[str, str]) -> str:
+    """Why the vectors, by chunk part, are not those a generation is made of, or "" if they are."""
+    if made_by(generation.encoder, generation.precision) != maker:
+        return "the vectors come from another encoder"
+    if any(files.get(name, file) != file for name, file in generation.vectors.items()):
+        return "vectors were made again"
+    return ""
+
+
 def why_retrain(previous: Generation | None, state: State, plan: IndexPlan, job: IndexJob) -> str:
     """Why the trained template cannot be kept, or "" if it can."""
     if previous is None:
         return "first build"
     if job.retrain:
         return "asked for with --retrain"
-    if made_by(previous.encoder, previous.precision) != state.made_by:
-        return "the vectors come from another encoder"
-    if any(state.files.get(name, file) != file for name, file in previous.vectors.items()):
-        return "vectors were made again"
+    if reason := other_vectors(previous, state.made_by, state.files):
+        return reason
     if job.factory != previous.requested_factory:
         return f"--factory {job.factory or 'auto'} was asked for"
     rows = int(state.live.sum())
