@@ -1,4 +1,5 @@
-"""What a database holds, what is stale, and why. Reads manifests and file times, writes nothing."""
+"""What a database holds, what is stale, and why. Reads manifests, file times and the tokens of
+dead rows, writes nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.inputs import load_inputs
 from retro_cli.chunks.live import own_live, searchable
 from retro_cli.chunks.manifest import ChunkManifest, load_manifest
+from retro_cli.chunks.rows import live_tokens
 from retro_cli.config import Settings, load_settings
 from retro_cli.corpus.inputs import local_now
 from retro_cli.embeddings.manifest import load_manifest as load_embeddings
@@ -72,7 +74,7 @@ def _chunks(layout: Layout, chunks: ChunkManifest | None) -> Stage:
         "chunks": chunks.live_rows,
         "dead": sum(part.rows for part in chunks.parts) - chunks.live_rows,
         "parts": len(chunks.parts),
-        "tokens": sum(part.written.tokens for part in chunks.parts),
+        "tokens": live_tokens(layout.chunks, chunks),
         "duplicate_documents": chunks.duplicate_docs,
         "set_aside": chunks.rejected,
     }
@@ -138,13 +140,13 @@ def _embeddings(layout: Layout, chunks: ChunkManifest | None) -> Stage:
         if (part := embeddings.parts.get(want.part.name)) and part.fingerprint == want.fingerprint
     ]
     facts = {
-        "vectors": sum(embeddings.parts[want.part.name].embedded for want in have),
+        "vectors": sum(want.live for want in have),
         "encoder": embeddings.encoder.name,
         "dimensions": embeddings.encoder.dim,
         "precision": embeddings.precision,
         "fingerprint": embeddings.encoder.fingerprint(),
     }
-    missing = sum(want.part.rows for want in wanted) - sum(want.part.rows for want in have)
+    missing = sum(want.live for want in wanted) - sum(want.live for want in have)
     if missing:
         why = f"{counted(missing, 'chunk has', 'chunks have')} no vector"
         return Stage("embeddings", "stale", facts, why, todo)

@@ -176,7 +176,7 @@ def _check_vectors(
             if not np.isfinite(norms).all() or ((norms > 0) & (abs(norms - 1) > 0.01)).any():
                 result.problems.append(f"{part.file.name}: a vector is not of unit length")
                 break
-        result.vectors += part.embedded
+            result.vectors += int(np.count_nonzero(norms))
 
 
 def _rederive(

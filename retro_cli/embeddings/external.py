@@ -55,12 +55,10 @@ def import_vectors(
         progress.started("embed", len(ids), "vectors")
         for want in wanted_parts(chunks, aliases, made_by(spec, "fp32")):
             file = _write_part(layout, want, ids, vectors)
-            rows = want.part.rows
-            embedded = rows - len(want.skipped)
             parts[want.part.name] = EmbeddedPart(
-                want.part.name, rows, embedded, want.fingerprint, file
+                want.part.name, want.part.rows, want.live, want.fingerprint, file
             )
-            progress.advanced("embed", embedded)
+            progress.advanced("embed", want.live)
         progress.finished("embed")
         EmbeddingManifest(spec, "fp32", parts).save(layout.embeddings)
     return EmbedReport(len(parts), 0, len(ids), len(ids), spec, "fp32", False)
@@ -109,7 +107,7 @@ def _load(path: Path, ids: npt.NDArray[np.int64], canonical: npt.NDArray[np.int6
         lost = ids[given[found] != ids] if len(order) else ids
         raise UnreadableInput(
             f"{path} lacks vectors for {counted(len(lost), 'chunk')}, the first is {lost[0]}",
-            "retro export --with chunks lists the ids",
+            "retro export DB chunks.parquet --with-filtered lists the ids",
         )
     return flat.reshape(len(rows), -1)[found]
 

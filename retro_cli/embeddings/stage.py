@@ -37,7 +37,7 @@ EXTERNAL = "external"  # the kind of an encoder that is not known here
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """What a run did and what there is now."""
+    """What a run did and what there is now. ``rows_total``: the living vectors."""
 
     parts_done: int
     parts_kept: int
@@ -97,7 +97,7 @@ def embed(job: EmbedJob, progress: Progress = SILENT) -> EmbedReport:
         parts_done=len(done),
         parts_kept=len(kept),
         rows_embedded=sum(part.embedded for part in done.values()),
-        rows_total=sum(part.embedded for part in parts.values()),
+        rows_total=sum(want.live for want in wanted),
         encoder=spec,
         precision=job.precision,
         from_ids=use_ids,
@@ -107,11 +107,13 @@ def embed(job: EmbedJob, progress: Progress = SILENT) -> EmbedReport:
 
 @dataclass(frozen=True)
 class WantedPart:
-    """A chunk part whose vectors there should be; ``skipped`` rows are merged into others."""
+    """A chunk part whose vectors there should be; ``skipped`` rows are merged into others, and
+    ``live`` of the rest may be found."""
 
     part: Part
     skipped: tuple[int, ...]
     fingerprint: str
+    live: int
 
 
 def wanted_parts(chunks: ChunkManifest, aliases: Aliases, maker: str) -> list[WantedPart]:
@@ -119,13 +121,14 @@ def wanted_parts(chunks: ChunkManifest, aliases: Aliases, maker: str) -> list[Wa
     result = []
     live = searchable(own_live(chunks), aliases)
     for part in chunks.parts:
-        if not live[part.base : part.base + part.rows].any():
+        found = int(live[part.base : part.base + part.rows].sum())
+        if not found:
             continue
         low, high = np.searchsorted(aliases.member, [part.base, part.base + part.rows])
         skipped = aliases.member[low:high] - part.base
         marks = hashlib.sha256(skipped.astype("<i8").tobytes()).hexdigest()
         identity = fingerprint([part.written.files[0].sha256, marks, maker])
-        result.append(WantedPart(part, tuple(skipped.tolist()), identity))
+        result.append(WantedPart(part, tuple(skipped.tolist()), identity, found))
     return result
 
 
@@ -144,7 +147,7 @@ def _keep_external(
             "the vectors were made elsewhere and do not cover all chunks any more",
             "give new ones with --from, or name an --encoder to embed everything here",
         )
-    rows = sum(part.embedded for part in before.parts.values())
+    rows = sum(want.live for want in wanted)
     return EmbedReport(0, len(have), 0, rows, before.encoder, before.precision, False)
 
 

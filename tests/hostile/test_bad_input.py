@@ -113,6 +113,17 @@ def test_vectors_of_another_shape_are_refused(retro, db):
     refused(retro("query", db, "--vectors", "q.npy"), 2, "24 dimensions")
 
 
+def test_vectors_that_lack_a_chunk_are_refused_and_the_hint_leads_on(retro, db):
+    assert retro("export", db, "v.parquet", "--vectors").code == 0
+    pq.write_table(pq.read_table("v.parquet").slice(1), "short.parquet")
+    result = retro("embed", db, "--from", "short.parquet")
+    refused(result, 2, "lacks vectors for 1 chunk, the first is 0")
+    words = result.err.split("hint:")[1].split(" lists")[0].split()
+    assert words[:2] == ["retro", "export"]
+    assert retro(*(db if word == "DB" else word for word in words[1:])).code == 0
+    assert 0 in pq.read_table("chunks.parquet")["id"].to_pylist()
+
+
 def test_a_pickled_array_is_not_opened(retro, db):
     np.save("evil.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     refused(retro("embed", db, "--from", "evil.npy"), 2)
