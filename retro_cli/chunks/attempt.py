@@ -23,6 +23,10 @@ def interrupted(folder: Path) -> dict[str, Any]:
     return records.get(_SETTINGS, {})
 
 
+def in_words(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {value!r}" for name, value in settings.items())
+
+
 class Attempt:
     """Notes what a run is given and what it writes. The caller holds the lock.
 

@@ -12,6 +12,7 @@ class ChunkReport:
     missing:   gone from a place that the input names, but kept
     not_named: files of the database that lie elsewhere
     vanished:  gone from their file, but kept
+    given_up:  what there was before the settings changed, and everything was cut again
     """
 
     files_new: int = 0
@@ -23,6 +24,7 @@ class ChunkReport:
     docs_replaced: int = 0
     docs_removed: int = 0
     docs_vanished: int = 0
+    docs_given_up: int = 0
     rows_written: int = 0
     tokens_written: int = 0
     characters_written: int = 0

@@ -7,10 +7,10 @@ rename. A kill at any point loses at most the parts in flight.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from retro_cli.chunks.attempt import Attempt
+from retro_cli.chunks.attempt import Attempt, in_words
 from retro_cli.chunks.commit import (
     describe,
     homes,
@@ -23,19 +23,20 @@ from retro_cli.chunks.commit import (
 )
 from retro_cli.chunks.dedup import find_duplicates
 from retro_cli.chunks.edits import GONE
-from retro_cli.chunks.inputs import CHANGED, NEW, UNCHANGED, save_inputs
+from retro_cli.chunks.inputs import CHANGED, NEW, UNCHANGED, KnownFile, save_inputs
 from retro_cli.chunks.job import PART_BYTES, ChunkJob, ChunkPlan, plan_chunks, read_options
+from retro_cli.chunks.judge import Holding, refuse_nothing, refuse_unread
 from retro_cli.chunks.keep import refuse_to_empty
-from retro_cli.chunks.manifest import ChunkManifest
+from retro_cli.chunks.manifest import ChunkManifest, Part
 from retro_cli.chunks.plan import Item, Outline
 from retro_cli.chunks.report import ChunkReport
 from retro_cli.chunks.update import Update
 from retro_cli.chunks.work import Done, Task, chunk_item
 from retro_cli.engine import run_parts
-from retro_cli.errors import UnreadableInput, UsageError
+from retro_cli.errors import UsageError
 from retro_cli.events import SILENT, Progress
 from retro_cli.store.atomic import sweep_temporaries
-from retro_cli.store.files import Verified
+from retro_cli.store.files import FileRecord, Verified
 from retro_cli.wording import counted
 
 __all__ = ["PART_BYTES", "ChunkJob", "chunk"]
@@ -46,7 +47,7 @@ def chunk(job: ChunkJob, progress: Progress = SILENT) -> ChunkReport:
 
     Raises UnreadableInput if nothing at all could be read, UsageError if no document would be left,
     or if the settings changed and documents that would have to be chunked again are not in the
-    input. Then nothing has changed.
+    input or cannot be read. Then nothing has changed.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
     sweep_temporaries(job.folder)
@@ -70,9 +71,8 @@ class _Run:
         self.attempt = Attempt(self.folder, job.unsaved)
 
     def execute(self) -> ChunkReport:
-        if given := self.attempt.resumes:
-            words = ", ".join(f"{name} = {value}" for name, value in given.items())
-            self.progress.note(f"resuming with what the interrupted run was given: {words}")
+        if given := in_words(self.attempt.resumes):
+            self.progress.note(f"resuming with what the interrupted run was given: {given}")
         plan = plan_chunks(self.job, self.verified, self.progress)
         if plan.committed is not None and plan.nothing_to_do:
             return self._nothing(plan.committed, plan.update)
@@ -108,9 +108,12 @@ class _Run:
             record = self.attempt.journal.get(outline.key)
             if record is not None:
                 done = Done.from_json(record)
-                if not any(self.verified.problem(file) for file in done.files()):
+                if self._whole(done.files()):
                     results[position] = done
         return results
+
+    def _whole(self, files: Iterable[FileRecord]) -> bool:
+        return not any(self.verified.problem(file) for file in files)
 
     def _task(self, item: Item) -> Task:
         settings = self.job.settings
@@ -121,14 +124,10 @@ class _Run:
     def _commit(
         self, plan: ChunkPlan, outlines: Sequence[Outline], done: Sequence[Done]
     ) -> ChunkReport:
-        self.attempt.judged = True
         update, manifest = plan.update, plan.kept.manifest
         parts = kill(self.folder, manifest.parts, update.dead)
         parts, next_id = place(parts, manifest.next_item, done, manifest.next_id)
-        if not any(part.live_docs for part in parts):
-            self._nothing_left(plan, done)
-        found = homes(outlines, done, manifest.next_item)
-        files = remember(plan.kept.known, update.edits, found)
+        self._judge(plan, parts, self._files(plan, outlines, done), done)
         reread = reread_files(self.folder, update.edits)
         fresh = new_rejections(self.folder, done, update)
         set_aside = write_quarantine(self.folder, fresh, reread)
@@ -139,7 +138,7 @@ class _Run:
             parts=tuple(parts),
             next_id=next_id,
             next_item=manifest.next_item + len(done),
-            inputs=save_inputs(self.folder, files),
+            inputs=save_inputs(self.folder, self._files(plan, outlines, done)),
             aliases=duplicates.aliases.save(self.folder),
             duplicate_docs=duplicates.docs,
             duplicate_rows=duplicates.rows,
@@ -160,6 +159,7 @@ class _Run:
             docs_replaced=update.total.replaced,
             docs_removed=update.total.removed,
             docs_vanished=update.total.vanished,
+            docs_given_up=plan.docs_before if plan.starts_over else 0,
             rows_written=sum(part.rows for part in written),
             tokens_written=sum(part.tokens for part in written),
             characters_written=sum(part.characters for part in written),
@@ -173,16 +173,32 @@ class _Run:
             notes=plan.kept.notes,
         )
 
-    def _nothing_left(self, plan: ChunkPlan, done: Sequence[Done]) -> None:
-        """A run that leaves no document commits nothing, and says what was wrong."""
-        first = next(new_rejections(self.folder, done, plan.update), None)
-        if first is not None and not plan.kept.manifest.parts:
-            count = sum(result.rejections for result in done)
-            raise UnreadableInput(
-                f"nothing could be read: {describe(first)}",
-                f"{counted(count, 'record was', 'records were')} set aside, none was good",
-            )
-        refuse_to_empty(plan.docs_before, 0)
+    def _files(
+        self, plan: ChunkPlan, outlines: Sequence[Outline], done: Sequence[Done]
+    ) -> Iterator[KnownFile]:
+        """The input table after this run."""
+        found = homes(outlines, done, plan.kept.manifest.next_item)
+        return remember(plan.kept.known, plan.update.edits, found)
+
+    def _judge(
+        self,
+        plan: ChunkPlan,
+        parts: Sequence[Part],
+        files: Iterable[KnownFile],
+        done: Sequence[Done],
+    ) -> None:
+        """Raises UnreadableInput or UsageError if the run would lose what it may not."""
+        self.attempt.judged = True
+        rejections = new_rejections(self.folder, done, plan.update)
+        if not any(part.live_docs for part in parts):
+            if not plan.kept.manifest.parts:
+                refuse_nothing(rejections, sum(result.rejections for result in done))
+            refuse_to_empty(plan.docs_before, 0)
+        if plan.committed is not None and plan.starts_over:
+            whole = [part for part in plan.committed.parts if self._whole(part.written.files)]
+            before = Holding(whole, plan.kept.given_up)
+            given = in_words(self.job.unsaved)
+            refuse_unread(self.folder, before, Holding(parts, files), rejections, given)
 
     def _nothing(self, committed: ChunkManifest, update: Update) -> ChunkReport:
         """Nothing to do: leave every byte alone but the cache of file times."""

@@ -73,6 +73,11 @@ def _chunk_lines(report: ChunkReport, seconds: float, db: Path) -> list[str]:
             )
             if count
         ]
+        if report.docs_given_up:
+            lines.append(
+                f"chunk: every document was cut again: {n(report.live_docs)} now in place of "
+                f"{n(report.docs_given_up)} before"
+            )
         if changes:
             lines.append(f"chunk: of the documents before, {', '.join(changes)}")
     else:

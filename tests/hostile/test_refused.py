@@ -164,3 +164,63 @@ def test_an_encoder_that_is_not_known_is_not_remembered(retro, bodies, built, co
 def test_another_encoder_is_remembered_before_it_has_embedded(retro, bodies, built):
     assert retro("chunk", bodies, "--db", built, "--encoder", "wordllama").code == 0
     assert settings().encoder == "wordllama"
+
+
+@pytest.fixture
+def mixed(retro, static_encoder, tmp_path):
+    """A folder of records and a text, and the database of both."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    write_jsonl(folder / "a.jsonl", [{"id": f"r{n}", "text": f"the boat {n}"} for n in range(2)])
+    (folder / "x.txt").write_text("the keeper")
+    assert retro("build", folder, "--db", "m", "--encoder", static_encoder).code == 0
+    return folder
+
+
+@pytest.mark.parametrize("prune", [[], ["--prune"]])
+def test_a_file_that_cannot_be_read_with_other_settings_keeps_its_documents(
+    retro, chunk, mixed, prune
+):
+    before = fingerprint(Path("m"))
+    refused = chunk(mixed, "--text-field", "boddy", *prune, db="m")
+    assert refused.code == 2
+    assert f"nothing can be read of {mixed}/a.jsonl with text_field = 'boddy'" in refused.err
+    assert "2 documents of it would be lost" in refused.err
+    assert "hint:" in refused.err
+    assert fingerprint(Path("m")) == before
+    assert "up to date, 3 documents" in chunk(mixed, db="m").err
+
+
+def test_nor_does_a_file_lose_them_that_was_damaged_since(retro, chunk, mixed):
+    good = (mixed / "a.jsonl").read_bytes()
+    (mixed / "a.jsonl").write_bytes(b"{nonsense\n")
+    assert "a.jsonl with tokens = 8" in chunk(mixed, "--tokens", 8, db="m").err
+    assert chunk(mixed, db="m").code == 3
+    (mixed / "a.jsonl").write_bytes(good)
+    assert chunk(mixed, "--tokens", 8, db="m").code == 0
+    assert retro("status", "m", "--json").rows[0]["stages"][0]["facts"]["documents"] == 3
+
+
+def test_the_documents_of_a_file_that_is_moved_away_may_go(chunk, mixed):
+    (mixed / "a.jsonl").rename("elsewhere.jsonl")
+    assert chunk(mixed, "--text-field", "boddy", db="m").code == 2
+    done = chunk(mixed, "--text-field", "boddy", "--prune", db="m")
+    assert done.code == 0
+    assert "every document was cut again: 1 now in place of 3 before" in done.err
+
+
+def test_a_file_of_which_something_can_be_read_is_cut_again_and_the_rest_counted(chunk, mixed):
+    records = [{"id": "r0", "text": "the boat 0", "body": "a storm"}, {"id": "r1", "text": "a"}]
+    write_jsonl(mixed / "a.jsonl", records)
+    assert chunk(mixed, db="m").code == 0
+    done = chunk(mixed, "--text-field", "body", db="m")
+    assert done.code == 3
+    assert "2 now in place of 3 before" in done.err
+
+
+def test_a_file_of_which_nothing_could_ever_be_read_stops_nobody(chunk, mixed):
+    (mixed / "b.jsonl").write_text("{nonsense\n")
+    assert chunk(mixed, db="m").code == 3
+    assert chunk(mixed, "--tokens", 8, db="m").code == 3
+    (mixed / "x.txt").write_text("")  # and what was emptied may go
+    assert chunk(mixed, "--tokens", 4, db="m").code == 3
