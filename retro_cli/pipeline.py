@@ -64,9 +64,9 @@ def chunk(
     with disk_errors(layout.root):
         gone = _may_be_gone(layout, options.prune)
         listed = list_corpus(layout.root, specs, _standing(layout.root), gone)
-    tokenizer = find_tokenizer(settings, options.allow_download)
     if overrides and overrides.get("encoder") is not None:  # what embed would refuse is not saved
         resolve(settings.encoder, allow_download=options.allow_download, verify=False)
+    tokenizer = find_tokenizer(settings, options.allow_download)
     with disk_errors(layout.root):
         _make_root(layout)
     with disk_errors(layout.root), writer_lock(layout.root, "chunk"):

@@ -224,3 +224,8 @@ def test_a_file_of_which_nothing_could_ever_be_read_stops_nobody(chunk, mixed):
     assert chunk(mixed, "--tokens", 8, db="m").code == 3
     (mixed / "x.txt").write_text("")  # and what was emptied may go
     assert chunk(mixed, "--tokens", 4, db="m").code == 3
+
+
+def test_an_encoder_that_is_not_known_is_not_called_a_tokenizer(chunk, bodies):
+    assert "no encoder is called 'wordlama'" in chunk(bodies, "--encoder", "wordlama").err
+    assert not Path("d").exists()
