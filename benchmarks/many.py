@@ -1,7 +1,7 @@
 """What a corpus of very many small things costs: tiny files, and one changed file of records.
 
-Memory is the growth of the parent's peak from a tenth of the files, or a quarter of the records, to
-all of them. A worker holds one piece of work, however many there are; small runs have none.
+Memory is the growth of the peak (workers included) from a tenth of the files, or a quarter of the
+records, to all of them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _line(
 ) -> Line:
     """Two runs, each with how many things it met."""
     (most, many), (least, few) = large, small
-    each = (most.parent_bytes - least.parent_bytes) / (many - few)
+    each = (most.peak_bytes - least.peak_bytes) / (many - few)
     return Line(
         what,
         target,
@@ -61,7 +61,7 @@ def _line(
         each,
         limit,
         False,
-        {f"parent of {count:,}, bytes": [run.parent_bytes] for run, count in (large, small)},
+        {f"peak of {count:,}, bytes": [run.peak_bytes] for run, count in (large, small)},
     )
 
 
