@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from retro_cli.chunks.dedup import Aliases
+from retro_cli.chunks.documents import live_tokens
 from retro_cli.chunks.inputs import load_inputs
 from retro_cli.chunks.live import own_live, searchable
 from retro_cli.chunks.manifest import ChunkManifest, load_manifest
-from retro_cli.chunks.rows import live_tokens
 from retro_cli.config import Settings, load_settings
 from retro_cli.corpus.inputs import local_now
 from retro_cli.embeddings.manifest import load_manifest as load_embeddings

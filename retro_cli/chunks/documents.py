@@ -1,4 +1,4 @@
-"""The live documents of some input files, as the parts' document tables tell of them."""
+"""What lives: the documents of some input files, and how many tokens there are in all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from retro_cli.chunks.changes import OLD, Documents, content_digest, name_digest
 from retro_cli.chunks.inputs import KnownFile
-from retro_cli.chunks.manifest import Part
+from retro_cli.chunks.manifest import ChunkManifest, Part
 from retro_cli.store.tables import read_columns
 
 Places = npt.NDArray[np.int32]  # positions in a list of files
@@ -81,3 +81,16 @@ def _rows(
             mine[first : first + count] = False
         rows = np.flatnonzero(mine)
         yield index, table, rows, place[rows]
+
+
+def live_tokens(folder: Path, manifest: ChunkManifest) -> int:
+    """How many tokens the living rows have. Reads the parts that have dead ones, one at a time."""
+    count = 0
+    for part in (each for each in manifest.parts if each.live_rows):
+        count += part.written.tokens
+        if part.dead_rows:
+            column = read_columns(folder / part.chunks_file, ["tokens"])["tokens"]
+            sizes = pc.binary_length(column).to_numpy()
+            dead = sum(int(sizes[first : first + length].sum()) for first, length in part.dead_rows)
+            count -= dead // manifest.token_bytes
+    return count

@@ -21,7 +21,7 @@ def own_live(manifest: ChunkManifest) -> Bits:
     return alive
 
 
-def live_documents(part: Part) -> Bits:
+def living_documents(part: Part) -> Bits:
     """(docs,) whether each document of a part is alive."""
     alive = np.ones(part.written.docs, dtype=bool)
     for first, count in part.dead_docs:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retro_cli.chunks.manifest import ChunkManifest, Part
+from retro_cli.chunks.manifest import Part
 from retro_cli.chunks.schema import ROW_GROUP
 from retro_cli.errors import IntegrityError, UsageError
 
@@ -144,18 +144,6 @@ def read_blocks(
     """A part's columns in order, about ``rows`` rows at a time."""
     with pq.ParquetFile(path, memory_map=True) as file:
         yield from file.iter_batches(batch_size=rows, columns=list(columns))
-
-
-def live_tokens(folder: Path, manifest: ChunkManifest) -> int:
-    """How many tokens the living rows have. Reads those of the dead, which are fewer."""
-    rows = ChunkRows(folder, manifest.parts)
-    count = 0
-    for part in (each for each in manifest.parts if each.live_rows):
-        spans = (range(first, first + length) for first, length in part.dead_rows)
-        dead = rows.tokens([part.base + row for span in spans for row in span])
-        count += part.written.tokens - sum(map(len, dead)) // manifest.token_bytes
-    rows.close()
-    return count
 
 
 def token_ids(column: pa.Array, width: int) -> list[npt.NDArray[np.unsignedinteger[Any]]]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from retro_cli.chunks.dedup import Aliases
-from retro_cli.chunks.live import live_documents
+from retro_cli.chunks.live import living_documents
 from retro_cli.chunks.manifest import ChunkManifest, Part
 from retro_cli.chunks.where import Condition, any_of, field_names
 from retro_cli.errors import UsageError
@@ -82,7 +82,7 @@ def _documents(folder: Path, part: Part, whole: bool) -> Iterator[dict[str, Any]
     """The live documents of a part; ``whole``: with all that a condition may name."""
     columns = ["source", "first", "chunks", *(["document", "title", "metadata"] if whole else [])]
     table = read_columns(folder / part.docs_file, columns)
-    yield from table.filter(pa.array(live_documents(part))).to_pylist()
+    yield from table.filter(pa.array(living_documents(part))).to_pylist()
 
 
 def _require_sources(wanted: Sequence[str], known: set[str]) -> None:
@@ -108,7 +108,7 @@ def count_sources(folder: Path, manifest: ChunkManifest, excluded: Bits) -> list
     filtered: dict[str, int] = {}
     for part in manifest.parts:
         table = read_columns(folder / part.docs_file, ["source", "chunks"])
-        alive = live_documents(part)
+        alive = living_documents(part)
         names, counts = table["source"].to_pylist(), table["chunks"].to_numpy()
         owner = np.repeat(np.arange(len(counts)), counts)
         out = excluded[part.base : part.base + part.rows]
