@@ -10,10 +10,10 @@ from model_helpers import BASES, shaken
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
-from retro_cli.generate.reader import Evidence
-from retro_cli.generate.retro import RetroReader
 from retro_cli.models.retro import RetroForCausalLM
 from retro_cli.query.retrieve import Hit
+from retro_cli.readers.interface import Evidence
+from retro_cli.readers.retro import RetroReader
 
 VOCABULARY = 300
 

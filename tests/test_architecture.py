@@ -23,6 +23,7 @@ ORDER = [
     ("query",),
     ("models",),
     ("reading",),
+    ("readers",),
     ("training", "evaluate", "generate"),
     ("upkeep",),
     ("choosing",),

@@ -16,11 +16,11 @@ from retro_cli.errors import InputNotFound, UsageError
 from retro_cli.models.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from retro_cli.chunks.tokenizer import ChunkTokenizer
+    from retro_cli.database import Database
     from retro_cli.generate.live import LiveRetriever
     from retro_cli.generate.trace import TracedToken
+    from retro_cli.readers.open import OpenReader
 
-READERS = ("retro",)
 TEXT, READING, DECODING = "Text", "Reading", "Decoding"
 
 
@@ -46,13 +46,13 @@ def generate(
         str, typer.Option(help="How the model reads: retro.", rich_help_panel=READING)
     ] = "retro",
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="MODEL",
-            help="The RETRO model: the one that ships, or a folder.",
+            help=f"A name or a folder. (default for retro: {DEFAULT_MODEL})",
             rich_help_panel=READING,
         ),
-    ] = DEFAULT_MODEL,
+    ] = None,
     base: Annotated[
         Path | None,
         typer.Option(
@@ -136,33 +136,29 @@ def generate(
     ] = 1,
 ) -> None:
     """Continue a text, looking up at every chunk end what the database has on it."""
-    if reader not in READERS:
-        raise UsageError(f"--reader {reader}", f"choose one of {', '.join(READERS)}")
     words = _prompt(prompt, prompt_file)
     from transformers.utils import logging as transformers_logging
 
     from retro_cli.generate.decoding import Decoding
     from retro_cli.generate.loop import generate as continued
-    from retro_cli.generate.retro import RetroReader
-    from retro_cli.reading.open_model import open_model
+    from retro_cli.readers.open import ReaderOptions, open_reader
 
     if temperature is None:
         temperature = 0.0 if top_k is None and top_p is None else 1.0
     decoding = Decoding(max_tokens, temperature, top_k, top_p, seed, beams)
+    recording = trace is not None or (show and not console.state.json)
+    wanted = ReaderOptions(model, base, device, k, retrieval_step, recording)
     with ExitStack() as held, generate_out.interruptible():
         database = None if no_retrieval else held.enter_context(_opened(db))
         transformers_logging.set_verbosity_error()
-        network, tokenizer = open_model(model, base, device)
-        recording = trace is not None or (show and not console.state.json)
-        source = RetroReader(network, tokenizer.raw, k=k, stride=retrieval_step, record=recording)
-        length = network.config.retrieved_length
-        retriever = None if database is None else _live(database, tokenizer, length)
+        opened = open_reader(reader, wanted)
+        retriever = None if database is None else _live(database, opened)
         out = generate_out.output(words, show)
         watchers: list[Callable[[TracedToken], Any]] = [out.token]
         if trace is not None:
             watchers.append(held.enter_context(generate_out.trace_lines(trace)))
         found = continued(
-            source, retriever, words, decoding, lambda t: generate_out.tell(watchers, t)
+            opened.reader, retriever, words, decoding, lambda t: generate_out.tell(watchers, t)
         )
         out.end(found)
         generate_out.say_times(found)
@@ -188,22 +184,25 @@ def _read(name: str) -> str:
         raise InputNotFound(f"{name} cannot be read ({error.strerror})", "name a file") from error
 
 
-def _opened(db: Path) -> Any:
+def _opened(db: Path) -> Database:
     from retro_cli.database import Database
 
     return Database.open(db)
 
 
-def _live(database: Any, tokenizer: ChunkTokenizer, length: int) -> LiveRetriever:
-    from retro_cli.generate.live import LiveRetriever
+def _live(database: Database, opened: OpenReader) -> LiveRetriever:
+    from retro_cli.generate.live import LiveRetriever, nearest_as_documents
     from retro_cli.reading.evidence import NeighbourTokens
 
     if not database.retriever.live().any():
         console.say("the database has no chunk that may be shown: nothing will be read")
-    tokens = NeighbourTokens(database.retriever, tokenizer, length)
+    find = nearest_as_documents(database.retriever, database.encoder)
+    if opened.tokenizer is None:
+        return LiveRetriever(find)
+    tokens = NeighbourTokens(database.retriever, opened.tokenizer, opened.hit_tokens)
     if not tokens.stored:
         console.say(
             "the database was cut with another tokenizer than the model's: the neighbours' text "
             "is tokenised again"
         )
-    return LiveRetriever(database.retriever, database.encoder, tokens)
+    return LiveRetriever(find, tokens)

@@ -13,9 +13,9 @@ from retro_cli.cli import console, render
 from retro_cli.generate.shared import Run, shared_runs
 
 if TYPE_CHECKING:
-    from retro_cli.generate.reader import Evidence
     from retro_cli.generate.trace import Trace, TracedToken
     from retro_cli.query.retrieve import Hit
+    from retro_cli.readers.interface import Evidence
 
 _SNIPPET = 2  # lines
 

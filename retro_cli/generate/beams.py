@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from retro_cli.generate.reader import Evidence, Reading
 from retro_cli.generate.trace import Continuation, TracedToken
+from retro_cli.readers.interface import Evidence, Reading
 
 
 @dataclass(frozen=True)

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from retro_cli.embeddings.encoder import Encoder
-from retro_cli.generate.reader import Evidence
-from retro_cli.query.retrieve import Hit, Retriever
+from retro_cli.query.retrieve import Answer, Retriever
+from retro_cli.readers.interface import Evidence
 from retro_cli.reading.evidence import NeighbourTokens
+
+Find = Callable[[Sequence[str], int], list[Answer]]
+_NOTHING = Answer((), {})
 
 
 class LiveRetriever:
-    """Finds the chunks nearest to a text, encoded as the database's chunks were."""
+    """Finds chunks for a text, and their tokens as the reader wants them."""
 
-    def __init__(self, retriever: Retriever, encoder: Encoder, tokens: NeighbourTokens) -> None:
-        self._retriever = retriever
-        self._encoder = encoder
+    def __init__(self, find: Find, tokens: NeighbourTokens | None = None) -> None:
+        """find: answers to some texts, at most so many hits each. tokens: None for a reader that
+        reads the hits' texts."""
+        self._find = find
         self._tokens = tokens
 
     def search(self, queries: Sequence[str], k: int) -> list[Evidence]:
         """Fewer than ``k`` hits if fewer chunks may be shown; none for a text without words."""
-        vectors = self._encoder.encode_documents(queries)
-        known = [row for row, text in enumerate(queries) if text.strip() and vectors[row].any()]
-        hits: dict[int, tuple[Hit, ...]] = {}
-        if known:
-            answers = self._retriever.search(vectors[known], k)
-            hits = {row: answer.hits for row, answer in zip(known, answers, strict=True)}
-        return [self._evidence(text, hits.get(row, ())) for row, text in enumerate(queries)]
+        return [
+            self._evidence(text, answer)
+            for text, answer in zip(queries, self._find(queries, k), strict=True)
+        ]
 
-    def _evidence(self, query: str, hits: tuple[Hit, ...]) -> Evidence:
-        ids = np.array([hit.chunk for hit in hits], dtype=np.int64)
-        return Evidence(query, hits, self._tokens.read(ids))
+    def _evidence(self, query: str, answer: Answer) -> Evidence:
+        ids = np.array([hit.chunk for hit in answer.hits], dtype=np.int64)
+        nothing = np.empty((len(ids), 0), dtype=np.int32)
+        tokens = nothing if self._tokens is None else self._tokens.read(ids)
+        return Evidence(query, answer.hits, tokens)
+
+
+def nearest_as_documents(retriever: Retriever, encoder: Encoder) -> Find:
+    """Looks up as training does: the text is encoded as the database's chunks were."""
+
+    def find(queries: Sequence[str], k: int) -> list[Answer]:
+        vectors = encoder.encode_documents(queries)
+        known = [row for row, text in enumerate(queries) if text.strip() and vectors[row].any()]
+        if not known:
+            return [_NOTHING] * len(queries)
+        found = dict(zip(known, retriever.search(vectors[known], k), strict=True))
+        return [found.get(row, _NOTHING) for row in range(len(queries))]
+
+    return find

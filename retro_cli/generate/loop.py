@@ -11,8 +11,8 @@ from retro_cli.errors import UsageError
 from retro_cli.generate.beams import search_beams
 from retro_cli.generate.decoding import Choose, Decoding, chooser
 from retro_cli.generate.detokenise import Detokeniser
-from retro_cli.generate.reader import Reader, Reading, Retriever
 from retro_cli.generate.trace import Continuation, Timing, Trace, TracedToken
+from retro_cli.readers.interface import Reader, Reading, Retriever
 
 Watch = Callable[[TracedToken], Any]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from retro_cli.generate.reader import Evidence, Step
+from retro_cli.readers.interface import Evidence, Step
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class TracedToken:
     logprob: natural, of the model itself, before temperature and truncation.
     position: in prompt and continuation together, from 0.
     read, evidence: the look-up that it read, from 0, and what that had found.
-    mass: the share of the attention on each of the hits; None if not recorded.
+    mass: the share of each of the hits, of the attention or as its posterior; None if not recorded.
+    detail: what else the reader told of this token.
     """
 
     token: int
@@ -26,15 +28,14 @@ class TracedToken:
     read: int | None = None
     evidence: Evidence | None = None
     mass: tuple[float, ...] | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, step: Step, row: int, token: int, position: int, text: str = "") -> TracedToken:
         """The token that was chosen after a step of one row."""
-        evidence, mass = step.evidence[row], None
-        if evidence is not None and step.mass is not None:
-            mass = tuple(step.mass[row, : len(evidence.hits)].tolist())
-        logprob = float(step.logprobs[row, token])
-        return cls(token, text, logprob, position, step.read, evidence, mass)
+        logprob, shares = float(step.logprobs[row, token]), step.shares(row, token)
+        detail = {} if step.detail is None else step.detail(row, token)
+        return cls(token, text, logprob, position, step.read, step.evidence[row], shares, detail)
 
     def to_json(self) -> dict[str, Any]:
         hits = self.evidence.hits if self.evidence else ()
@@ -55,6 +56,7 @@ class TracedToken:
                 }
                 for hit, mass in zip(hits, masses, strict=True)
             ],
+            **self.detail,
         }
 
 

@@ -11,6 +11,7 @@ import importlib.util
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from retro_cli.embeddings.places import HUB, hub_folder, package_folder
 from retro_cli.errors import InputNotFound, IntegrityError, MissingExtra
@@ -43,14 +44,26 @@ class _Told(Silent):
 def find_base(
     name: str | Path = DEFAULT_BASE, allow_download: bool = False, progress: Progress | None = None
 ) -> Path:
-    """A folder with config.json, model.safetensors and tokenizer.json of a causal language model.
+    """The folder of a causal language model that RETRO can be put around.
+
+    Raises what ``find_language_model`` does, and UsageError for any other architecture.
+    """
+    folder = find_language_model(name, allow_download, progress)
+    family(str(model_fields(folder).get("model_type")))
+    return folder
+
+
+def find_language_model(
+    name: str | Path = DEFAULT_BASE, allow_download: bool = False, progress: Progress | None = None
+) -> Path:
+    """A folder with config.json, model.safetensors and tokenizer.json of a language model.
 
     name: "SmolLM2-135M-Instruct" in any case, "hf:org/name", or a folder, which is returned as it
     is. allow_download: a hub name that is not in the local cache may be fetched.
 
     Raises InputNotFound (no such folder, or a file is missing in it), ConfigError (no such hub
     name), IntegrityError (damaged, or not the published weights), MissingExtra, UsageError (a
-    download that nobody allowed, or an architecture that RETRO cannot be put around).
+    download that nobody allowed).
     """
     if is_packaged(name):
         folder = cache_folder() / "bases" / _CONVERTED
@@ -77,14 +90,18 @@ def portable_name(name: str | Path) -> str:
     return str(name)
 
 
+def model_fields(folder: Path) -> dict[str, Any]:
+    """What a model's config.json says; nothing where it is no object. Raises IntegrityError."""
+    fields = read_json(folder / CONFIG)
+    return fields if isinstance(fields, dict) else {}
+
+
 def _checked(folder: Path) -> Path:
     if not (folder / CONFIG).is_file():
         raise InputNotFound(
             f"no language model in {folder}",
             f"name {DEFAULT_BASE}, hf:org/name, or a folder with a {CONFIG}",
         )
-    fields = read_json(folder / CONFIG)
-    family(str(fields.get("model_type")) if isinstance(fields, dict) else "")
     if not any((folder / file).is_file() for file in WEIGHTS):
         raise InputNotFound(f"{folder} has no {WEIGHTS[0]}", "save the model with safetensors")
     if not (folder / TOKENIZER).is_file():

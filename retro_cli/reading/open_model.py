@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from transformers.utils.logging import disable_progress_bar
 
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.errors import UsageError
 from retro_cli.models.base import TOKENIZER
+from retro_cli.models.language import find_device
 from retro_cli.models.retro import RetroForCausalLM
 from retro_cli.models.saving import checked_folder
 from retro_cli.models.shipped import find_model
 from retro_cli.reading.of_model import reading_of
-
-DEVICES = ("auto", "cpu", "cuda")
 
 
 def open_model(
@@ -27,7 +25,7 @@ def open_model(
     if not where it was. device: auto is a GPU if there is one.
     Raises InputNotFound, IntegrityError, ConfigError (no tokenizer), UsageError, MissingExtra.
     """
-    where = _device(device)
+    where = find_device(device)
     folder, config = checked_folder(find_model(model))
     if base is None or (folder / TOKENIZER).is_file():
         tokenizer, _ = reading_of(folder)
@@ -44,12 +42,3 @@ def open_model(
     if where == "cpu":
         model.added.float()  # weights that ship are in half precision, which a CPU is slow in
     return model.to(where).eval(), tokenizer
-
-
-def _device(name: str) -> str:
-    if name not in DEVICES:
-        raise UsageError(f"--device {name}", "choose auto, cpu or cuda")
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
-        raise UsageError("there is no GPU that torch can use", "--device cpu")
-    return "cuda" if there and name != "cpu" else "cpu"

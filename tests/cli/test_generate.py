@@ -223,8 +223,8 @@ def test_words_in_common_are_marked_with_their_neighbour(capsys):
     from generate_helpers import hit
 
     from retro_cli.cli.generate_show import Page
-    from retro_cli.generate.reader import Evidence
     from retro_cli.generate.trace import TracedToken
+    from retro_cli.readers.interface import Evidence
 
     known = np.array([[1, 2, 3, -1, -1, -1], [9, 4, 5, 6, 7, 8]], dtype=np.int32)
     evidence = Evidence("a query", (hit(1), hit(2)), known)
@@ -314,7 +314,7 @@ def test_a_trace_that_cannot_be_written_is_told_before_any_text(write, tmp_path)
 
 
 def test_ctrl_c_leaves_the_text_and_the_trace_so_far(write, monkeypatch, tmp_path):
-    from retro_cli.generate.retro import RetroReading
+    from retro_cli.readers.retro import RetroReading
 
     step, calls = RetroReading.step, []
 

@@ -96,7 +96,7 @@ def test_the_cached_steps_are_one_pass_over_everything(model, bpe_path, prompt):
 def test_a_long_prompt_in_several_passes_is_the_prompt_in_one(model, bpe_path, monkeypatch):
     mine = reader(model, bpe_path)
     whole = generate(mine, Fixed(table(40)), PROMPT * 5, Decoding(9))
-    monkeypatch.setattr("retro_cli.generate.retro._AT_ONCE", 7)
+    monkeypatch.setattr("retro_cli.readers.retro._AT_ONCE", 7)
     assert ids(generate(mine, Fixed(table(40)), PROMPT * 5, Decoding(9))) == ids(whole)
 
 

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from concurrent_readers import Readers, at_each_write
 from helpers import write_jsonl
-from readers import Readers, at_each_write
 
 from retro_cli import Database
 

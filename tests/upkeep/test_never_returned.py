@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from readers import Readers, at_each_write
+from concurrent_readers import Readers, at_each_write
 from upkeep_library import BAD, GOOD, Library, posts
 
 from retro_cli.config import Settings

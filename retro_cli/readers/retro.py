@@ -12,8 +12,8 @@ from tokenizers import Tokenizer
 from transformers import DynamicCache
 
 from retro_cli.errors import UsageError
-from retro_cli.generate.reader import Evidence, Step
 from retro_cli.models.retro import RetroForCausalLM
+from retro_cli.readers.interface import Evidence, Step
 from retro_cli.reading.texts import padded
 
 Tensor = Any

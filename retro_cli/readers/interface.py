@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,13 +18,16 @@ Tensor = Any
 class Evidence:
     """What one query found, best first.
 
-    query: the text that was looked up. hits: at most k, scored by their cosine.
-    tokens: (hits, r) int32, each hit's chunk and continuation as the reader's tokens, -1 behind.
+    query: the text that was looked up. hits: at most k, higher scores first.
+    tokens: (hits, r) int32, each hit's chunk and continuation as the reader's tokens, -1 behind;
+    (hits, 0) for a reader that does not ask for them. metric: what the scores are, "cosine" or as
+    the retriever names it.
     """
 
     query: str
     hits: tuple[Hit, ...]
     tokens: npt.NDArray[np.int32]
+    metric: str = "cosine"
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,30 @@ class Step:
     logprobs: (rows, vocabulary) float32, natural logarithms, of the next token.
     read: the number of the look-up whose evidence the step read, from 0; None without any.
     evidence: that evidence, row by row. mass: (rows, k) float32, the share of the attention that
-    each hit got, or of the mixture; None if it was not asked for, or nothing was there to read.
+    each hit got; None if it was not asked for, or nothing was there to read.
+    joint: (rows, k, vocabulary) float32, for a mixture over its hits: log p(hit) + log p(token |
+    hit), whose softmax over the hits is the posterior of each, given the token.
+    detail: what else a reader can say of one row and the token chosen for it, for the trace.
     """
 
     logprobs: Tensor
     read: int | None
     evidence: Sequence[Evidence | None]
     mass: Tensor | None = None
+    joint: Tensor | None = None
+    detail: Callable[[int, int], Mapping[str, Any]] | None = None
+
+    def shares(self, row: int, token: int) -> tuple[float, ...] | None:
+        """Of each hit of a row in its next token: of the attention, or its posterior."""
+        evidence = self.evidence[row]
+        if evidence is None:
+            return None
+        if self.joint is not None:
+            posterior = self.joint[row, : len(evidence.hits), token].softmax(dim=-1)
+            return tuple(posterior.tolist())
+        if self.mass is None:
+            return None
+        return tuple(self.mass[row, : len(evidence.hits)].tolist())
 
 
 class Retriever(Protocol):

@@ -1,0 +1,65 @@
+"""A reader by its name, with the model that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from retro_cli.chunks.tokenizer import ChunkTokenizer
+from retro_cli.errors import UsageError
+from retro_cli.models.shipped import DEFAULT_MODEL
+from retro_cli.readers.interface import Reader
+
+
+@dataclass(frozen=True)
+class ReaderOptions:
+    """What was asked for; None is each reader's own default.
+
+    model: a name or folder. base: where the base of added weights is now. k: hits a look-up.
+    stride: tokens between look-ups. record: whether steps say how much was read of each hit.
+    """
+
+    model: str | Path | None = None
+    base: Path | None = None
+    device: str = "auto"
+    k: int | None = None
+    stride: int | None = None
+    record: bool = False
+
+
+@dataclass(frozen=True)
+class OpenReader:
+    """A reader, and what has to be looked up for it.
+
+    tokenizer, hit_tokens: what cuts a hit's chunk and continuation into the reader's tokens, and
+    how many it takes; None and 0 for a reader that reads texts. as_documents: whether its queries
+    are pieces of text, encoded as the chunks were, or questions.
+    """
+
+    reader: Reader
+    tokenizer: ChunkTokenizer | None = None
+    hit_tokens: int = 0
+    as_documents: bool = False
+
+
+def open_reader(name: str, options: ReaderOptions) -> OpenReader:
+    """Raises UsageError for a reader that is not known, or a model that it cannot use, and what
+    loading the model raises."""
+    if name not in READERS:
+        raise UsageError(f"--reader {name}", f"choose one of {', '.join(READERS)}")
+    return READERS[name](options)
+
+
+def _retro(options: ReaderOptions) -> OpenReader:
+    from retro_cli.readers.retro import RetroReader
+    from retro_cli.reading.open_model import open_model
+
+    network, tokenizer = open_model(options.model or DEFAULT_MODEL, options.base, options.device)
+    reader = RetroReader(
+        network, tokenizer.raw, k=options.k, stride=options.stride, record=options.record
+    )
+    return OpenReader(reader, tokenizer, network.config.retrieved_length, as_documents=True)
+
+
+READERS: dict[str, Callable[[ReaderOptions], OpenReader]] = {"retro": _retro}
