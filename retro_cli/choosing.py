@@ -1,17 +1,14 @@
-"""What a writing stage runs with: the settings, and the tokenizer that they name."""
+"""What a writing stage runs with: settings that were saved, and what is asked for now."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from retro_cli.chunks.attempt import interrupted
 from retro_cli.config import Settings, load_settings
-from retro_cli.embeddings.resolve import locate_tokenizer, resolve, tokenizer_path
-from retro_cli.errors import ConfigError, LockedError, RetroError
-from retro_cli.models.base import find_base, is_packaged
+from retro_cli.errors import LockedError
 from retro_cli.store.layout import Layout
 
 
@@ -51,27 +48,3 @@ def unchanged(layout: Layout, chosen: Settings, now: Settings) -> Settings:
             "run the same command again",
         )
     return now
-
-
-def find_tokenizer(
-    settings: Settings, allow_download: bool = False, *, weights: bool = True
-) -> Path:
-    """The tokenizer.json to chunk with: a path, or the one of an encoder or base model by name.
-
-    ``weights``: hash the encoder's weights too, which finds an encoder that is not itself.
-    """
-    name = settings.tokenizer_name
-    if settings.tokenizer and Path(name).exists():
-        return Path(name)
-    if settings.tokenizer and is_packaged(name):
-        return find_base(name)
-    try:
-        if not weights:
-            return locate_tokenizer(name)
-        return tokenizer_path(resolve(name, allow_download=allow_download))
-    except RetroError as error:
-        if not settings.tokenizer:
-            raise
-        raise ConfigError(
-            f"no tokenizer '{name}': neither a file or folder nor a known encoder", error.hint
-        ) from error

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from retro_cli import pipeline
-from retro_cli.choosing import find_tokenizer
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.config import load_settings
 from retro_cli.errors import UsageError
@@ -26,6 +25,7 @@ from retro_cli.reading.material import (
     with_ends,
 )
 from retro_cli.reading.of_model import LENGTH
+from retro_cli.reading.of_settings import find_tokenizer
 from retro_cli.reading.text_neighbours import TextsToRead
 from retro_cli.reading.text_table import TextTable
 from retro_cli.store.layout import Layout

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from retro_cli.choosing import chunk_settings, embed_settings, find_tokenizer, unchanged
+from retro_cli.choosing import chunk_settings, embed_settings, unchanged
 from retro_cli.chunks.diff import InputsDifference, diff_inputs
 from retro_cli.chunks.job import knows
 from retro_cli.chunks.report import ChunkReport
@@ -28,6 +28,7 @@ from retro_cli.index.stage import index as index_stage
 from retro_cli.index.texts import span_queries
 from retro_cli.query.neighbours import find_neighbours
 from retro_cli.query.table import NeighbourReport, NeighbourSettings
+from retro_cli.reading.of_settings import find_tokenizer
 from retro_cli.reading.text_neighbours import TextsToRead, find_text_neighbours
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.layout import SETTINGS_FILE, Layout

@@ -42,7 +42,7 @@ class ChunkTokenizer:
 
     def __init__(self, path: Path, *, cut: str = "word", size: int = 64) -> None:
         """``path`` is a tokenizer.json, or a folder that holds one. Raises ConfigError."""
-        self.path = find_tokenizer(path)
+        self.path = tokenizer_json(path)
         raw = self.path.read_bytes()
         self.sha256 = hashlib.sha256(raw).hexdigest()
         try:
@@ -168,7 +168,7 @@ class _WordCache:
             self._cache[piece] = tuple(encoding.ids)
 
 
-def find_tokenizer(path: Path) -> Path:
+def tokenizer_json(path: Path) -> Path:
     """The tokenizer.json at ``path`` or in that folder. Raises ConfigError."""
     candidate = path / "tokenizer.json" if path.is_dir() else path
     if not candidate.is_file():

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.config import fingerprint, load_settings
-from retro_cli.embeddings.resolve import locate_tokenizer
 from retro_cli.errors import ConfigError, IntegrityError, NotBuiltYet
 from retro_cli.evaluate.contamination import NearCopy, database_documents, near_copies
 from retro_cli.evaluate.text import EvaluationText
 from retro_cli.events import SILENT, Progress
 from retro_cli.index.catalogue import current_generation
-from retro_cli.models.base import find_base, is_packaged
 from retro_cli.query.retrieve import Retriever
 from retro_cli.query.table import NeighbourSettings, load_table
+from retro_cli.reading.of_settings import find_tokenizer
 from retro_cli.reading.text_neighbours import TextsToRead, find_text_neighbours
 from retro_cli.reading.text_table import TextTable
 from retro_cli.reading.texts import Text
@@ -98,12 +96,8 @@ def copies_in_database(retriever: Retriever, texts: Sequence[Text]) -> list[Near
 
 
 def _database_tokenizer(retriever: Retriever) -> ChunkTokenizer:
-    name = load_settings(retriever.layout).tokenizer_name
-    if Path(name).exists():
-        path = Path(name)
-    else:
-        path = find_base(name) if is_packaged(name) else locate_tokenizer(name)
-    tokenizer = ChunkTokenizer(path)
+    settings = load_settings(retriever.layout)
+    tokenizer = ChunkTokenizer(find_tokenizer(settings, weights=False))
     if tokenizer.sha256 != retriever.manifest.tokenizer_sha256:
         raise ConfigError(
             f"{tokenizer.path} is not the tokenizer that cut the database",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retro_cli.chunks.tokenizer import ChunkTokenizer, find_tokenizer
+from retro_cli.chunks.tokenizer import ChunkTokenizer, tokenizer_json
 from retro_cli.errors import IntegrityError
 from retro_cli.models.saving import weights_hash
 
@@ -80,12 +80,12 @@ def save_model(model: Any, folder: Path, tokenizer: Path, *, added_only: bool) -
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     model.save_pretrained(staging, added_only=added_only)
-    beside = find_tokenizer(tokenizer).parent
+    beside = tokenizer_json(tokenizer).parent
     for name in TOKENIZER_FILES:
         if (beside / name).is_file():
             shutil.copyfile(beside / name, staging / name)
     if not (staging / "tokenizer.json").is_file():
-        shutil.copyfile(find_tokenizer(tokenizer), staging / "tokenizer.json")
+        shutil.copyfile(tokenizer_json(tokenizer), staging / "tokenizer.json")
     for path in sorted(staging.iterdir(), key=lambda path: path.name == "config.json"):
         os.replace(path, folder / path.name)
     staging.rmdir()
