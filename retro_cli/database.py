@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from retro_cli.chunks.where import parse_where
+from retro_cli.errors import UsageError
 from retro_cli.query.retrieve import Answer, Hit, Retriever
 from retro_cli.store.layout import Layout
 
@@ -33,7 +34,9 @@ class Database:
 
     @classmethod
     def open(cls, path: str | Path) -> Database:
-        """Open the database at ``path``. Raises NotBuiltYet or IntegrityError."""
+        """Open the database at ``path``. Raises UsageError, NotBuiltYet or IntegrityError."""
+        if not str(path):
+            raise UsageError("the database has no name", "name its folder")
         return cls(Layout(Path(path)))
 
     @classmethod

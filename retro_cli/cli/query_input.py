@@ -6,13 +6,15 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from retro_cli.errors import InputNotFound, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+_QUERIES_HINT = "one query a line, or JSON lines, in UTF-8"
 
 
 def load_vectors(path: Path) -> npt.NDArray[np.float32]:
@@ -38,23 +40,36 @@ def load_vectors(path: Path) -> npt.NDArray[np.float32]:
 
 
 def read_queries(name: str) -> Iterator[tuple[str, str]]:
-    """(id, text) of each line of a file, or of standard input (``-``), read as it arrives."""
+    """(id, text) of each line of a file, or of standard input (``-``), read as it arrives.
+
+    A file that cannot be opened is told at once, before anything is written.
+    """
     piped = name == "-"
     called = "standard input" if piped else name
-    hint = "one query a line, or JSON lines, in UTF-8"
     if piped and sys.stdin is None:
-        raise InputNotFound("standard input is closed", hint)
+        raise InputNotFound("standard input is closed", _QUERIES_HINT)
     try:
-        where = sys.stdin.fileno() if piped else name
-        with open(where, encoding="utf-8-sig", closefd=not piped) as lines:
-            yield from _parsed(lines, called)
-    except FileNotFoundError:
-        raise InputNotFound(f"no file {name}", hint) from None
+        lines = open(sys.stdin.fileno() if piped else name, encoding="utf-8-sig", closefd=not piped)  # noqa: SIM115
     except OSError as error:
-        raise InputNotFound(f"{called} cannot be read ({error.strerror})", hint) from error
+        raise _unreadable(called, error) from error
+    return _read(lines, called)
+
+
+def _read(lines: TextIO, name: str) -> Iterator[tuple[str, str]]:
+    try:
+        with lines:
+            yield from _parsed(lines, name)
+    except OSError as error:
+        raise _unreadable(name, error) from error
     except UnicodeDecodeError as error:
         byte = f"byte 0x{error.object[error.start]:02x}, {error.reason}"
-        raise UsageError(f"{called} is not UTF-8 ({byte})", "convert it first") from error
+        raise UsageError(f"{name} is not UTF-8 ({byte})", "convert it first") from error
+
+
+def _unreadable(name: str, error: OSError) -> InputNotFound:
+    if isinstance(error, FileNotFoundError):
+        return InputNotFound(f"no file {name}", _QUERIES_HINT)
+    return InputNotFound(f"{name} cannot be read ({error.strerror})", _QUERIES_HINT)
 
 
 def _parsed(lines: Iterable[str], name: str) -> Iterator[tuple[str, str]]:

@@ -98,3 +98,12 @@ def test_vectors_of_any_real_type_are_scaled_and_searched(retro, db, tmp_path, d
     first, second = (retro("query", db, "--vectors", f"{n}.npy").rows for n in "vw")
     assert first == second
     assert len(first[0]["hits"]) == 5
+
+
+def test_a_missing_file_of_queries_leaves_an_earlier_result_as_it_was(retro, db, tmp_path):
+    earlier = tmp_path / "run.txt"
+    earlier.write_text("what was found yesterday\n")
+    refused = retro("query", db, "--queries", tmp_path / "none.txt", "--out", earlier)
+    assert refused.code == 2
+    assert "no file" in refused.err
+    assert earlier.read_text() == "what was found yesterday\n"
