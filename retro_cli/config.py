@@ -17,7 +17,7 @@ from retro_cli.store.atomic import write_bytes
 from retro_cli.store.layout import FORMAT_VERSION, Layout
 
 # Raised by one whenever the same input and settings would give other chunk bytes.
-CHUNK_SCHEMA = 2
+CHUNK_SCHEMA = 3
 
 CUTS = ("word", "exact")
 DEDUPS = ("none", "document", "chunk")

@@ -102,9 +102,13 @@ def _embed_rate(encoder: ResolvedEncoder, tokenizer: Path, precision: str, size:
     random = np.random.default_rng(0)
     words = ChunkTokenizer(tokenizer).vocabulary
     batch = [random.integers(words // 2, words, size).astype(np.uint32) for _ in range(64)]
-    model.encode_ids(batch)  # the first call sets buffers up
+    model.encode_ids(batch[:1])  # the first call sets buffers up
+    begun = time.monotonic()
+    model.encode_ids(batch[:8])
+    # As many at once as take half a second, so that a slow machine is not asked for minutes.
+    batch = batch[: max(8, int(4 / (time.monotonic() - begun)))]
     begun, done = time.monotonic(), 0
-    while time.monotonic() - begun < 1.0:
+    while done == 0 or time.monotonic() - begun < 0.5:
         model.encode_ids(batch)
         done += len(batch)
     return done / (time.monotonic() - begun)

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 import time
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -121,10 +122,26 @@ def duration(seconds: float) -> str:
 
 
 def pairs(rows: list[tuple[str, str]]) -> None:
-    """Aligned "name  value" lines."""
+    """Aligned "name  value" lines; a long value goes on below itself."""
     column = max((len(name) for name, _ in rows), default=0)
     for name, value in rows:
-        line(f"{styled(name.ljust(column), '2')}  {value}")
+        first, *others = folded(value, column + 2) or [""]
+        line(f"{styled(name.ljust(column), '2')}  {first}")
+        for other in others:
+            line(" " * (column + 2) + other)
+
+
+def folded(text: str, indent: int = 0) -> list[str]:
+    """The lines of a text that stands ``indent`` columns from the left; words stay whole."""
+    return textwrap.wrap(
+        text, max(width() - indent, 16), break_long_words=False, break_on_hyphens=False
+    )
+
+
+def paragraph(text: str) -> None:
+    """Lines of data for people, as wide as the terminal."""
+    for row in folded(text):
+        line(row)
 
 
 class Reporter:

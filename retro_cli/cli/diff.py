@@ -220,7 +220,7 @@ def _print_sources(found: GenerationsDifference, limit: int) -> None:
     for source in found.sources[:limit]:
         counts = f"{source.added:>+10,}" if source.added else f"{'.':>10}"
         counts += f" {-source.removed:>10,}" if source.removed else f" {'.':>10}"
-        name = shortened_path(console.clean(source.source), max(20, console.width() - 25))
+        name = shortened_path(console.clean(source.source), max(12, console.width() - 25))
         console.line(f"{counts}  {name}")
     _print_rest(len(found.sources) - limit)
 

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         "lm",
         [
             "retro eval lm model/ wiki.db --text held-out.jsonl",
-            "retro eval lm model/ wiki.db --text held/ --neighbours 1,2,4,10 --shares 1,10,100",
+            "retro eval lm model/ wiki.db --text held/ --neighbours 1,2,4 --shares 1,10",
             "retro eval lm model/ wiki.db --text held.jsonl --decontaminate --html report.html",
         ],
         PANEL,

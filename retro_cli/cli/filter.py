@@ -36,8 +36,19 @@ def register(app: typer.Typer) -> None:
     command(group, "list", ["retro filter list wiki.db", "retro filter list wiki.db --json"], LOOK)(
         list_rules
     )
-    command(group, "show", ["retro filter show wiki.db 1"], LOOK)(show)
-    command(group, "undo", ["retro filter undo wiki.db 1"], CHANGE, environment=False)(undo)
+    command(
+        group,
+        "show",
+        ["retro filter show wiki.db 1", "retro filter show wiki.db 1 --examples 20 --json"],
+        LOOK,
+    )(show)
+    command(
+        group,
+        "undo",
+        ["retro filter undo wiki.db 1", "retro filter undo wiki.db 1 --lift"],
+        CHANGE,
+        environment=False,
+    )(undo)
     command(
         group,
         "verify",

@@ -39,7 +39,10 @@ def register(group: typer.Typer, panel: str) -> None:
     command(
         group,
         "train-scorer",
-        ["retro filter train-scorer wiki.db labelled.csv --out mine.safetensors"],
+        [
+            "retro filter train-scorer wiki.db labelled.csv",
+            "retro filter train-scorer wiki.db labelled.csv --out mine.safetensors",
+        ],
         panel,
     )(train_scorer)
     command(

@@ -91,7 +91,7 @@ def verify(
     if console.state.json:
         console.record(asdict(result))
     else:
-        console.line(
+        console.paragraph(
             f"{counted(result.files, 'file')}, {console.size(result.bytes)} hashed; "
             f"{counted(result.documents, 'document lines', 'documents line')} up; "
             f"{counted(result.vectors, 'vector')} of unit length, {result.rederived} derived "

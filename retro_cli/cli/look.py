@@ -105,7 +105,7 @@ def sources(db: options.DatabaseArgument) -> None:
     console.line(f"{head}  source")
     for item in found:
         name = render.shortened_path(
-            console.clean(item.source), max(20, console.width() - len(head) - 2)
+            console.clean(item.source), max(12, console.width() - len(head) - 2)
         )
         out = f" {item.filtered or '':>9}" if rules else ""
         console.line(f"{item.docs:>10,} {item.chunks:>10,}{out}  {name}")

@@ -71,8 +71,9 @@ def plan(
             f"{cost.stage:8}{console.duration(cost.seconds):>12}"
             f"{console.size(cost.disk):>12}{console.size(cost.memory):>12}"
         )
-    console.line(
-        f"\nChunks and vector bytes are arithmetic; the rest are estimates from a probe of "
-        f"{found.probe_seconds:.1f} s\non this machine ({console.size(found.tokenise_rate)}/s "
+    console.line()
+    console.paragraph(
+        "Chunks and vector bytes are arithmetic; the rest are estimates from a probe of "
+        f"{found.probe_seconds:.1f} s on this machine ({console.size(found.tokenise_rate)}/s "
         f"tokenised, {console.number(found.embed_rate)} chunks/s embedded)."
     )

@@ -88,7 +88,7 @@ def query(
     """Find the nearest chunks, with their continuations and their sources."""
     given = [value for value in (text, queries, vectors) if value is not None]
     if len(given) != 1:
-        raise UsageError("give a TEXT, or --queries, or --vectors", "retro query DB 'some words'")
+        raise UsageError("give one of TEXT, --queries and --vectors", "retro query DB 'some words'")
     shape = _shape(output_format, text is not None)
     level = _level(level, shape)
     if text is not None and not text.strip():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from retro_cli.cli import console, options, render
+from retro_cli.cli import console, options
 from retro_cli.cli.command import command
 from retro_cli.cli.run import timed
 from retro_cli.wording import agreed, counted, listed
@@ -111,8 +111,13 @@ def history(db: options.DatabaseArgument) -> None:
         made = entry.made[:16].replace("T", " ")
         rules = str(len(entry.rules)) if entry.rules else ""
         head = f" {entry.number:>4} {made:<16} {entry.rows:>11,} {entry.segments:>4} {rules:>5}  "
-        room = max(20, console.width() - len(head) - 2)
-        console.line(mark + head + render.shortened(console.clean(entry.cause), room))
+        room = len(head) + 2
+        indent = room if room + 24 <= console.width() else 4
+        cause = console.folded(console.clean(entry.cause), indent)
+        first = cause.pop(0) if cause and indent == room else ""
+        console.line((mark + head + first).rstrip())
+        for other in cause:
+            console.line(" " * indent + other)
 
 
 def rollback(

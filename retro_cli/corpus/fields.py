@@ -168,8 +168,12 @@ _encode = json.JSONEncoder(
 
 
 def _metadata(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
-    """The other fields as JSON. Null, empty, too large and unrepresentable values are dropped."""
-    kept = {name: v for name in names if (v := record[name]) is not None and v != ""}
+    return metadata_json({name: record[name] for name in names})
+
+
+def metadata_json(fields: Mapping[str, Any]) -> str:
+    """The fields as JSON. Null, empty, too large and unrepresentable values are dropped."""
+    kept = {name: value for name, value in fields.items() if value is not None and value != ""}
     if not kept:
         return "{}"
     try:

@@ -116,7 +116,8 @@ def _some(spec: str) -> Iterator[InputFile]:
     for file in _expand(spec):
         yield file
     if file is None:
-        raise InputNotFound(f"nothing to read in {spec}", "it holds no files (hidden: . and _)")
+        why = "no file matches" if has_magic(spec) else "it holds no files"
+        raise InputNotFound(f"nothing to read in {spec}", f"{why} (hidden: . and _)")
 
 
 def _expand(spec: str) -> Iterator[InputFile]:

@@ -29,6 +29,8 @@ def as_named(uri: str) -> str:
 
 def near_names(path: str) -> str:
     """A hint with the existing names that look like the one that does not exist."""
+    if os.path.islink(path):
+        return f"it is a link to {os.readlink(path)}, which does not exist"
     parent, name = posixpath.split(path)
     while parent and not os.path.isdir(parent):
         parent, name = posixpath.split(parent)

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, BinaryIO, cast
 
-from retro_cli.errors import InputNotFound, RetroError, UnreadableInput
+from retro_cli.errors import InputNotFound, MissingExtra, RetroError, UnreadableInput
 
 _BLOCK = 1 << 20
+_EXTRAS = {"http": "http", "https": "http", "s3": "s3", "gs": "gs", "gcs": "gs"}
 
 
 def is_url(spec: str) -> bool:
@@ -55,6 +56,9 @@ def _resolve(url: str) -> tuple[Any, str]:
     try:
         system, path = url_to_fs(url)
     except ImportError as error:
+        protocol = url.partition("://")[0]
+        if protocol in _EXTRAS:
+            raise MissingExtra(f"reading {protocol}:// URLs", _EXTRAS[protocol]) from error
         raise UnreadableInput(f"cannot open {url}", str(error)) from error
     except ValueError as error:
         raise UnreadableInput(f"cannot open {url}: {error}") from error

@@ -18,8 +18,8 @@ from retro_cli.chunks.rows import ChunkRows
 from retro_cli.embeddings.encoder import load_encoder
 from retro_cli.embeddings.manifest import EmbeddedPart, EmbeddingManifest, made_by
 from retro_cli.embeddings.resolve import resolve
-from retro_cli.embeddings.spec import EncoderSpec
-from retro_cli.embeddings.stage import EXTERNAL, EmbedReport, WantedPart, wanted_parts
+from retro_cli.embeddings.spec import EXTERNAL, EncoderSpec
+from retro_cli.embeddings.stage import EmbedReport, WantedPart, wanted_parts
 from retro_cli.embeddings.work import write_vectors
 from retro_cli.errors import EncoderMismatch, UnreadableInput
 from retro_cli.events import Progress
@@ -87,6 +87,12 @@ def _load(path: Path, ids: npt.NDArray[np.int64], canonical: npt.NDArray[np.int6
             )
         return matrix
     try:
+        missing = [name for name in ("id", "vector") if name not in pq.read_schema(path).names]
+        if missing:
+            raise UnreadableInput(
+                f"{path} has no column {' and none '.join(missing)}",
+                "give .npy, or Parquet with the columns id and vector",
+            )
         table = pq.read_table(path, columns=["id", "vector"])
         given = table["id"].to_numpy().astype(np.int64, casting="safe")
         rows = table["vector"].combine_chunks()

@@ -7,6 +7,8 @@ from typing import Any
 
 from retro_cli.config import fingerprint
 
+EXTERNAL = "external"  # the kind of an encoder that is not known here
+
 
 @dataclass(frozen=True)
 class EncoderSpec:

@@ -19,7 +19,7 @@ from retro_cli.embeddings.manifest import (
     made_by,
 )
 from retro_cli.embeddings.resolve import ResolvedEncoder
-from retro_cli.embeddings.spec import EncoderSpec
+from retro_cli.embeddings.spec import EXTERNAL, EncoderSpec
 from retro_cli.embeddings.work import Task, embed_part
 from retro_cli.engine import run_parts
 from retro_cli.engine.local import cores
@@ -32,7 +32,6 @@ from retro_cli.store.layout import Layout
 from retro_cli.wording import counted
 
 JOURNAL = "journal.jsonl"
-EXTERNAL = "external"  # the kind of an encoder that is not known here
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from retro_cli.embeddings.encoder import Encoder, auto_precision, load_encoder
 from retro_cli.embeddings.resolve import resolve
+from retro_cli.embeddings.spec import EXTERNAL
+from retro_cli.errors import UsageError
 from retro_cli.query.retrieve import Retriever
 
 
 def query_encoder(retriever: Retriever) -> Encoder:
-    """Raises EncoderMismatch if its weights are not the ones the index was made with."""
-    resolved = resolve(retriever.generation.encoder.name, verify=False)
+    """Raises EncoderMismatch if its weights are not the ones the index was made with, UsageError if
+    the vectors came from outside, and nobody said what made them."""
+    resolved = resolve(_encoder_name(retriever), verify=False)
     retriever.check_encoder(resolved.spec.fingerprint(), resolved.spec.name)
     return load_encoder(resolved, purpose="query")
 
@@ -19,9 +22,19 @@ def document_encoder(retriever: Retriever) -> Encoder:
 
     Raises EncoderMismatch as ``query_encoder`` does.
     """
-    resolved = resolve(retriever.generation.encoder.name)
+    resolved = resolve(_encoder_name(retriever))
     retriever.check_encoder(resolved.spec.fingerprint(), resolved.spec.name)
     precision = retriever.generation.precision
     if precision != "int8":  # half and single precision agree to four digits
         precision = auto_precision(resolved.spec, "auto")
     return load_encoder(resolved, purpose="bulk", precision=precision)
+
+
+def _encoder_name(retriever: Retriever) -> str:
+    made_with = retriever.generation.encoder
+    if made_with.kind == EXTERNAL:
+        raise UsageError(
+            "the vectors came from outside, and what made them is not known",
+            "query with --vectors, or retro embed DB --from FILE --encoder NAME, and index again",
+        )
+    return made_with.name

@@ -1,15 +1,18 @@
-"""PDF and WARC, which need an extra."""
+"""PDF, WARC and URLs, which need an extra."""
 
 from __future__ import annotations
 
+import functools
 import gzip
+import http.server
 import sys
+import threading
 
 import pytest
 from corpus.helpers import documents, good, make_file, records, rejected
 
-from retro_cli.corpus import ReadOptions, Slice, read, split
-from retro_cli.errors import MissingExtra
+from retro_cli.corpus import ReadOptions, Slice, read, remote, split
+from retro_cli.errors import InputNotFound, MissingExtra
 
 
 def pdf(*pages: str) -> bytes:
@@ -118,3 +121,28 @@ def test_without_the_extra_planning_and_reading_say_what_to_install(
         with pytest.raises(MissingExtra) as caught:
             attempt()
         assert caught.value.hint.startswith("pip install")
+
+
+def test_a_corpus_is_read_over_http(tmp_path):
+    (tmp_path / "a.txt").write_text("the boat")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/a.txt"
+        ((uri, size, _),) = remote.listing(url)
+        with remote.open_url(url) as stream:
+            read = stream.read()
+        with pytest.raises(InputNotFound):
+            list(remote.listing(url + ".none"))
+        server.shutdown()
+    assert (uri, size, read) == (url, 8, b"the boat")
+
+
+@pytest.mark.parametrize(("url", "extra"), [("s3://b/a.txt", "s3"), ("https://h/a.txt", "http")])
+def test_a_place_that_needs_an_extra_names_it(monkeypatch, url, extra):
+    def missing(_):
+        raise ImportError("not installed")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", missing)
+    with pytest.raises(MissingExtra, match=f"needs the extra '{extra}'"):
+        list(remote.listing(url))

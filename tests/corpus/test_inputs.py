@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from retro_cli.corpus import InputFile, covers, list_inputs, roots
 from retro_cli.corpus.inputs import local_now
+from retro_cli.corpus.names import near_names
 from retro_cli.errors import InputNotFound, RetroError, UnreadableInput
 
 
@@ -247,3 +248,11 @@ def test_an_input_that_is_gone_is_passed_over_where_that_is_allowed(tree):
     with pytest.raises(InputNotFound):
         list_inputs(["corpus/*.md"], gone=known)
     assert asked == ["corpus/nowhere", "nowhere/*", "nowhere", "corpus/*.md"]
+
+
+def test_a_hint_says_what_is_wrong_with_a_pattern_or_a_link_that_finds_nothing(tree):
+    os.symlink("gone", tree / "dangling.txt")
+    with pytest.raises(InputNotFound) as caught:
+        uris("corpus/no*.x")
+    assert caught.value.hint.startswith("no file matches")
+    assert near_names("dangling.txt") == "it is a link to gone, which does not exist"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from retro_cli.corpus import Document
 from retro_cli.corpus.formats.html import extract
-from retro_cli.corpus.formats.text import markdown_title, rst_title
+from retro_cli.corpus.formats.text import front_fields, markdown_title, rst_title
 
 
 def test_a_text_file_is_one_document_with_its_text_untouched(tmp_path):
@@ -157,3 +157,12 @@ def test_any_text_is_read_back_exactly(tmp_path_factory, text):
     file = make_file(tmp_path_factory.getbasetemp(), "any.txt", text)
     found = good(file)
     assert [d.text for d in found] == ([text] if text.strip() else [])
+
+
+def test_plain_fields_of_the_front_matter_are_kept_as_metadata():
+    text = (
+        "---\ntitle: The log\nyear: 1990\nauthor: 'Ines Ott'\ntags: [a, b]\nnested:\n  x: 1\n"
+        "notes: |\n  long\n---\nyear: 7\n"
+    )
+    assert front_fields(text) == {"year": "1990", "author": "Ines Ott"}
+    assert front_fields("year: 1990\n\nNo front matter.") == {}

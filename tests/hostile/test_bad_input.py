@@ -250,3 +250,22 @@ def test_another_tokenizer_is_said_and_still_answers(retro, archive, static_enco
     assert "tokenising the text again" in said.err
     assert retro("index", "x.db").code == 0
     assert retro("query", "x.db", "the ferry").code == 0
+
+
+def test_vectors_of_an_unknown_encoder_answer_no_words_and_say_what_would(retro, db, tmp_path):
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    retro("export", db, tmp_path / "v.npy", "--vectors")
+    assert retro("embed", db, "--from", tmp_path / "v.npy").code == 0
+    assert retro("index", db).code == 0
+    refused = retro("query", db, "the boat")
+    assert refused.code == 2
+    assert "what made them is not known" in refused.err
+    assert "--encoder NAME" in refused.err
+    count = len(np.load(tmp_path / "v.npy"))
+    pq.write_table(pa.table({"row": list(range(count))}), tmp_path / "v.parquet")
+    lacking = retro("embed", db, "--from", tmp_path / "v.parquet")
+    assert lacking.code == 2
+    assert "has no column id and none vector" in lacking.err

@@ -1,20 +1,23 @@
-"""Plain text, Markdown and reStructuredText: a file is a document, its text untouched."""
+"""Plain text, Markdown and reStructuredText: a file is a document, its text untouched.
+
+Of a Markdown file's front matter the plain fields are kept as metadata too.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from itertools import islice
 
 from retro_cli.corpus.detect import inner_suffix
 from retro_cli.corpus.document import Document
 from retro_cli.corpus.encoding import decode_file
-from retro_cli.corpus.fields import require_text
+from retro_cli.corpus.fields import metadata_json, require_text
 from retro_cli.corpus.reading import Reading, Records
 from retro_cli.errors import UnreadableInput
 
 _TITLE_LINES = 300  # a title further down is none
-_FRONT_TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
+_FIELD = re.compile(r"^([A-Za-z_][\w -]*?):[ \t]+(\S.*?)[ \t\r]*$", re.MULTILINE)
+_YAML = "[{|>&*!#"  # what such a value begins with is no plain text
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)[ \t]*(?:#+[ \t]*)?$")
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}[ \t]*$")
@@ -27,23 +30,36 @@ def documents(work: Reading) -> Records:
     text = require_text(decode_file(work.whole(), work.options.encoding))
     if "\0" in text:
         raise UnreadableInput("binary data (it holds NUL bytes)")
-    title = _title_finder(work)(text)
-    yield Document(work.file.uri, work.file.uri, text, title, work.file.uri)
-
-
-def _title_finder(work: Reading) -> Callable[[str], str]:
     suffix = work.options.format or inner_suffix(work.file.uri)
+    title, metadata = "", "{}"
     if suffix in ("markdown", "md", "mdx"):
-        return markdown_title
-    return rst_title if suffix == "rst" else lambda text: ""
+        title, metadata = markdown_title(text), metadata_json(front_fields(text))
+    elif suffix == "rst":
+        title = rst_title(text)
+    yield Document(work.file.uri, work.file.uri, text, title, work.file.uri, metadata)
+
+
+def front_fields(text: str) -> dict[str, str]:
+    """What a Markdown file's front matter says in plain ``name: value`` lines, but its title.
+
+    Lists, nested fields and texts of several lines are left to YAML.
+    """
+    fields = _fields(_front_matter(text)[0])
+    fields.pop("title", None)
+    return fields
+
+
+def _fields(front: str) -> dict[str, str]:
+    pairs: list[tuple[str, str]] = _FIELD.findall(front)
+    return {name: value.strip("\"'") for name, value in pairs if value[0] not in _YAML}
 
 
 def markdown_title(text: str) -> str:
     """The front matter's title, or the first heading outside code."""
     front, body = _front_matter(text)
-    named = _FRONT_TITLE.search(front)
+    named = _fields(front).get("title")
     if named:
-        return named[1].strip("\"'")
+        return named
     fence = ""
     before = ""
     for line in islice(body.splitlines(), _TITLE_LINES):
