@@ -24,7 +24,7 @@ from transformers.utils import logging
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.database import Database
 from retro_cli.generate.decoding import Decoding
-from retro_cli.generate.live import LiveRetriever, nearest_as_documents
+from retro_cli.generate.live import LiveRetriever
 from retro_cli.generate.loop import generate
 from retro_cli.models.retro import RetroForCausalLM
 from retro_cli.readers.retro import RetroReader
@@ -66,7 +66,7 @@ def measure(base: Path, db: Path, tokens: int, rounds: int, threads: int) -> Res
             def run(turn: int) -> float:
                 # A new one each time: every text meets its neighbours for the first time.
                 known = NeighbourTokens(database.retriever, tokenizer, longest)
-                find = nearest_as_documents(database.retriever, database.encoder)
+                find = database.finder(as_documents=True)
                 live = LiveRetriever(find, known)
                 timing = generate(
                     source, live, PROMPTS[turn % len(PROMPTS)], Decoding(tokens)

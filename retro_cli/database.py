@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retro_cli.chunks.where import parse_where
 from retro_cli.errors import UsageError
 from retro_cli.query.retrieve import Answer, Hit, Retriever
+from retro_cli.query.search import Search
 from retro_cli.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from retro_cli.embeddings.encoder import Encoder
+    from retro_cli.query.finder import Finder
 
 
 class Database:
@@ -67,17 +69,31 @@ class Database:
             self._encoder = query_encoder(self.retriever)
         return self._encoder
 
-    def query(
+    def finder(
         self,
-        text: str,
-        k: int = 10,
+        search: Search | None = None,
         *,
         source: Sequence[str] = (),
         where: str = "",
-        level: str = "chunk",
-    ) -> tuple[Hit, ...]:
-        """The ``k`` nearest chunks of ``text``. See ``retro query`` for the options."""
-        return self.answer([text], k, source=source, where=where, level=level)[0].hits
+        as_documents: bool = False,
+    ) -> Finder:
+        """What looks texts up in the chosen way: called with texts and k, it gives Answers.
+
+        as_documents: the texts are pieces of text, encoded as the chunks were, not questions.
+        """
+        from retro_cli.query.finder import Finder
+
+        selection = self.retriever.select(source, parse_where(where) if where else [])
+
+        def encode(texts: list[str]) -> npt.NDArray[np.float32]:
+            encoder = self.encoder
+            return (encoder.encode_documents if as_documents else encoder.encode_queries)(texts)
+
+        return Finder(self.retriever, encode, search or Search(), selection)
+
+    def query(self, text: str, k: int = 10, **how: Any) -> tuple[Hit, ...]:
+        """The ``k`` best hits for ``text``; ``how`` is what ``answer`` takes."""
+        return self.answer([text], k, **how)[0].hits
 
     def answer(
         self,
@@ -86,14 +102,10 @@ class Database:
         *,
         source: Sequence[str] = (),
         where: str = "",
-        level: str = "chunk",
-        nprobe: int | None = None,
+        **chosen: Any,
     ) -> list[Answer]:
-        """One Answer a text, all searched together."""
-        conditions = parse_where(where) if where else []
-        selection = self.retriever.select(source, conditions)
-        vectors = self.encoder.encode_queries(list(texts))
-        return self.retriever.search(vectors, k, selection=selection, level=level, nprobe=nprobe)
+        """One Answer a text. ``chosen`` are fields of ``Search``, such as retriever="hybrid"."""
+        return self.finder(Search(**chosen), source=source, where=where)(texts, k)
 
     def search(self, vectors: npt.NDArray[np.float32], k: int = 10) -> list[Answer]:
         """One Answer a row of ``vectors``: (n, dim) float32 unit rows."""

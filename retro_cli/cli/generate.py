@@ -191,12 +191,12 @@ def _opened(db: Path) -> Database:
 
 
 def _live(database: Database, opened: OpenReader) -> LiveRetriever:
-    from retro_cli.generate.live import LiveRetriever, nearest_as_documents
+    from retro_cli.generate.live import LiveRetriever
     from retro_cli.reading.evidence import NeighbourTokens
 
     if not database.retriever.live().any():
         console.say("the database has no chunk that may be shown: nothing will be read")
-    find = nearest_as_documents(database.retriever, database.encoder)
+    find = database.finder(as_documents=opened.as_documents)
     if opened.tokenizer is None:
         return LiveRetriever(find)
     tokens = NeighbourTokens(database.retriever, opened.tokenizer, opened.hit_tokens)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from retro_cli.embeddings.encoder import Encoder
-from retro_cli.query.retrieve import Answer, Retriever
+from retro_cli.query.retrieve import Answer
+from retro_cli.query.search import Find
 from retro_cli.readers.interface import Evidence
 from retro_cli.reading.evidence import NeighbourTokens
-
-Find = Callable[[Sequence[str], int], list[Answer]]
-_NOTHING = Answer((), {})
 
 
 class LiveRetriever:
@@ -35,18 +32,4 @@ class LiveRetriever:
         ids = np.array([hit.chunk for hit in answer.hits], dtype=np.int64)
         nothing = np.empty((len(ids), 0), dtype=np.int32)
         tokens = nothing if self._tokens is None else self._tokens.read(ids)
-        return Evidence(query, answer.hits, tokens)
-
-
-def nearest_as_documents(retriever: Retriever, encoder: Encoder) -> Find:
-    """Looks up as training does: the text is encoded as the database's chunks were."""
-
-    def find(queries: Sequence[str], k: int) -> list[Answer]:
-        vectors = encoder.encode_documents(queries)
-        known = [row for row, text in enumerate(queries) if text.strip() and vectors[row].any()]
-        if not known:
-            return [_NOTHING] * len(queries)
-        found = dict(zip(known, retriever.search(vectors[known], k), strict=True))
-        return [found.get(row, _NOTHING) for row in range(len(queries))]
-
-    return find
+        return Evidence(query, answer.hits, tokens, answer.metric)

@@ -52,10 +52,11 @@ class Hit:
 
 @dataclass(frozen=True)
 class Answer:
-    """The hits of one query, and how they were found."""
+    """The hits of one query, and how they were found. ``metric``: what their scores are."""
 
     hits: tuple[Hit, ...]
     explanation: dict[str, Any]
+    metric: str = "cosine"
 
 
 class Retriever:

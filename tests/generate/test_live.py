@@ -7,7 +7,7 @@ import pytest
 
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.database import Database
-from retro_cli.generate.live import LiveRetriever, nearest_as_documents
+from retro_cli.generate.live import LiveRetriever
 from retro_cli.reading.evidence import NeighbourTokens
 
 
@@ -15,7 +15,7 @@ from retro_cli.reading.evidence import NeighbourTokens
 def live(db, bpe_path):
     with Database.open(db) as database:
         tokens = NeighbourTokens(database.retriever, ChunkTokenizer(bpe_path), 24)
-        find = nearest_as_documents(database.retriever, database.encoder)
+        find = database.finder(as_documents=True)
         yield LiveRetriever(find, tokens)
 
 
