@@ -21,6 +21,11 @@ CHUNK_SCHEMA = 3
 
 CUTS = ("word", "exact")
 DEDUPS = ("none", "document", "chunk")
+STEMMERS = (
+    "none", "arabic", "danish", "dutch", "english", "finnish", "french", "german", "greek",
+    "hungarian", "italian", "norwegian", "portuguese", "romanian", "russian", "spanish", "swedish",
+    "tamil", "turkish",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Settings:
     encoder: str = "all-MiniLM-L6-v2"
     precision: str = "auto"
     keep_generations: int = 3
+    stemmer: str = "english"
 
     def __post_init__(self) -> None:
         if not 1 <= self.tokens <= 8192:
@@ -49,6 +55,7 @@ class Settings:
             raise ConfigError(f"{self.keep_generations} generations to keep", "keep 1 at the least")
         _one_of("cut", self.cut, CUTS)
         _one_of("dedup", self.dedup, DEDUPS)
+        _one_of("stemmer", self.stemmer, STEMMERS)
         _one_of("precision", self.precision, ("auto", "fp32", "int8", "fp16"))
 
     @property

@@ -148,6 +148,7 @@ def index(layout: Layout, job: IndexJob, *, progress: Progress = SILENT) -> Inde
             job = replace(job, text_queries=span_queries)
         refresh_scores(layout, progress)
         report = index_stage(job, progress)
+        save_settings(layout, load_settings(layout).changed(stemmer=job.stemmer))
         sweep_unreferenced(layout, load_settings(layout).keep_generations)
         return report
 

@@ -19,6 +19,7 @@ ORDER = [
     ("chunks",),
     ("embeddings",),
     ("filters",),
+    ("lexical",),
     ("index",),
     ("query",),
     ("models",),

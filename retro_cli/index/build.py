@@ -19,6 +19,7 @@ from retro_cli.index.plan import IndexPlan
 from retro_cli.index.state import Bits, IndexJob, State
 from retro_cli.index.tune import TuneResult
 from retro_cli.index.work import SegmentWork
+from retro_cli.lexical.build import MAX_DEAD, keep_in_step, wanted_words
 from retro_cli.store.atomic import write_json
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.journal import Journal
@@ -135,6 +136,7 @@ class Build:
             filtered=self._filtered(),
             cause=self.cause or _cause(len(new), died, self.reason),
         )
+        self._words()
         purged = load_ledger(self.job.layout).purged  # no number of those is used again
         generation = numbered(self.folder, generation, purged)
         self._commit(generation, measured.tuned)
@@ -149,6 +151,13 @@ class Build:
             tuned=measured.tuned,
             segments_compacted=compacted,
         )
+
+    def _words(self) -> None:
+        """The lexical index comes first: no generation is ever without it."""
+        chunks = self.state.chunks
+        wanted = wanted_words(self.job.layout, chunks, self.snapshot.sha256, self.job.stemmer)
+        dead = MAX_DEAD if self.max_dead is None else 0.0
+        keep_in_step(wanted, dead, self.progress)
 
     def _measured(self, segments: list[Segment], dead: Bits) -> Measured:
         if self.base is not None and not self.thorough:

@@ -18,6 +18,7 @@ from retro_cli.index.catalogue import chunk_snapshot, current_generation, exclud
 from retro_cli.index.generation import Generation
 from retro_cli.index.measure import moved
 from retro_cli.index.state import IndexJob, State, as_before, plan_for, read_state, why_retrain
+from retro_cli.lexical.build import keep_in_step, wanted_words
 from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.journal import Journal
@@ -43,6 +44,9 @@ def index(job: IndexJob, progress: Progress = SILENT) -> IndexReport:
         reason = _damage(previous, verified)
     if previous is not None and not reason and _is_current(folder, previous, snapshot, state, job):
         verified.save({file.name for file in previous.files()})
+        keep_in_step(
+            wanted_words(job.layout, state.chunks, snapshot.sha256, job.stemmer), progress=progress
+        )
         Journal(folder / JOURNAL).discard()
         return IndexReport(previous, True, 0, 0, 0, False, "", None)
     return Build(job, state, plan, previous, snapshot, reason, verified, progress).execute()

@@ -44,6 +44,7 @@ class IndexJob:
     threads: int = 0
     seed: int = 0
     text_queries: TextQueries | None = None
+    stemmer: str | None = None  # None: as the settings say
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +21,30 @@ from retro_cli.index.catalogue import excluded_rows, generation_chunks, hold_gen
 from retro_cli.index.generation import Generation
 from retro_cli.index.search import Searcher
 from retro_cli.index.vectors import VectorPart, Vectors
+from retro_cli.query.documents import DocumentSpans
 from retro_cli.query.select import Selection, matching_rows
 from retro_cli.store.layout import Layout
+
+if TYPE_CHECKING:
+    from retro_cli.lexical.search import LexicalSearcher
 
 Floats = npt.NDArray[np.float32]
 Bits = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class Part:
+    """A hit's place in one of the rankings that made the result, from 1, and its score there."""
+
+    name: str
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True)
 class Hit:
-    """One result. ``score`` is the cosine; ``also`` are other documents with the same text."""
+    """One result. ``score`` is the answer's metric, the cosine if no other was asked for; ``also``
+    are other documents with the same text; ``parts`` says where the score comes from."""
 
     rank: int
     score: float
@@ -43,10 +58,13 @@ class Hit:
     end: int
     position: int
     also: tuple[tuple[str, str], ...] = ()
+    parts: tuple[Part, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         value = asdict(self)
         value["also"] = [{"document": d, "source": s} for d, s in self.also]
+        if not self.parts:
+            del value["parts"]
         return value
 
 
@@ -74,6 +92,8 @@ class Retriever:
         self.aliases = Aliases.load(layout.chunks, self.manifest.aliases)
         self.rows = ChunkRows(layout.chunks, self.manifest.parts)
         self._own: Bits | None = None
+        self._live: Bits | None = None
+        self._lexical: LexicalSearcher | None = None
         self.vectors = Vectors(self._vector_parts(), self.generation.encoder.dim)
         dead = read_bitmap(layout.index, self.generation.dead)
         self._searcher = Searcher(
@@ -109,10 +129,25 @@ class Retriever:
 
     def live(self) -> Bits:
         """(next_id,) the rows that a search may return."""
-        total = self.manifest.next_id
-        folder, generation = self.layout.index, self.generation
-        indexed = load_bitmap(folder, generation.indexed, total)
-        return indexed & ~load_bitmap(folder, generation.dead, total)
+        if self._live is None:
+            total = self.manifest.next_id
+            folder, generation = self.layout.index, self.generation
+            indexed = load_bitmap(folder, generation.indexed, total)
+            self._live = indexed & ~load_bitmap(folder, generation.dead, total)
+        return self._live
+
+    @property
+    def lexical(self) -> LexicalSearcher:
+        """The words of this generation's chunks. Raises NotBuiltYet without a lexical index."""
+        if self._lexical is None:
+            from retro_cli.lexical.search import open_searcher
+
+            self._lexical = open_searcher(self.layout, self.generation.chunks.sha256)
+        return self._lexical
+
+    @cached_property
+    def documents(self) -> DocumentSpans:
+        return DocumentSpans(self.layout.chunks, self.manifest)
 
     def check_encoder(self, fingerprint: str, name: str) -> None:
         """Raises EncoderMismatch unless queries are encoded as the chunks were."""
@@ -170,14 +205,14 @@ class Retriever:
             fetch = min(4 * fetch, self.generation.rows)
 
     def nearest(
-        self, queries: Floats, k: int, allowed: Bits | None = None
+        self, queries: Floats, k: int, allowed: Bits | None = None, nprobe: int | None = None
     ) -> tuple[npt.NDArray[np.int64], Floats]:
         """(q, k) ids of the nearest index entries, -1 where there are fewer, and their cosines.
 
         A merged row is found by the row that stands for it: see ``shown_rows``. allowed:
         (next_id,) the entries to search among; all by default.
         """
-        found = self._searcher.search(queries, k, allowed=allowed)
+        found = self._searcher.search(queries, k, allowed=allowed, nprobe=nprobe)
         return found.ids, found.scores
 
     def shown_rows(self, queries: Floats, k: int) -> list[int]:
@@ -185,10 +220,28 @@ class Retriever:
         ids = np.unique(self.nearest(queries, k)[0])
         return [row for found in ids[ids >= 0].tolist() for row in self._living(found, None)]
 
+    def hits(
+        self,
+        ids: npt.NDArray[np.int64],
+        scores: npt.NDArray[np.floating],
+        selection: Selection | None = None,
+    ) -> tuple[Hit, ...]:
+        """The hits of some index entries that may be shown, in their order."""
+        return self._answer(ids, scores, len(ids), "chunk", selection).hits
+
+    def shown_as(
+        self, ids: npt.NDArray[np.int64], selection: Selection | None = None
+    ) -> npt.NDArray[np.int64]:
+        """(n,) the row in whose name each index entry is shown, -1 for none."""
+        if not len(self.aliases.member):
+            return np.where(self.live()[ids], ids, -1)
+        rows = [self._living(chunk, selection) for chunk in ids.tolist()]
+        return np.array([members[0] if members else -1 for members in rows], np.int64)
+
     def _answer(
         self,
         ids: npt.NDArray[np.int64],
-        scores: Floats,
+        scores: npt.NDArray[np.floating],
         k: int,
         level: str,
         selection: Selection | None,
@@ -242,6 +295,8 @@ class Retriever:
         return [row for row in rows if (self.own if selection is None else selection.own)[row]]
 
     def close(self) -> None:
+        if self._lexical is not None:
+            self._lexical.close()
         self._searcher.close()
         self.rows.close()
         self._hold.close()

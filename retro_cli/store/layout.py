@@ -34,6 +34,10 @@ class Layout:
         return self.root / "index"
 
     @property
+    def lexical(self) -> Path:
+        return self.root / "lexical"
+
+    @property
     def attributes(self) -> Path:
         return self.root / "attributes"
 
@@ -46,8 +50,9 @@ class Layout:
         return self.root / "filters"
 
     def size(self) -> int:
-        """Bytes of all files of the database."""
-        return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+        """Bytes of all files of the database; one that has several names counts once."""
+        found = [path.stat() for path in self.root.rglob("*") if path.is_file()]
+        return sum({(each.st_dev, each.st_ino): each.st_size for each in found}.values())
 
     def exists(self) -> bool:
         return self.settings.is_file()

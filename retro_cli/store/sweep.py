@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,33 @@ def sweep_unreferenced(layout: Layout, keep: int) -> list[Path]:
         for path in sorted(folder.glob("*")):
             if _ours(path.name) and path.name not in named:
                 removed.append(path)
+    removed += _old_words(layout, named)
     for path in removed:
-        path.unlink(missing_ok=True)
+        _remove(path)
     return removed
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _old_words(layout: Layout, named: set[str]) -> list[Path]:
+    """The lexical states of chunk manifests that no generation names, or that a newer state has
+    too, and what killed runs left."""
+    old, seen = [], set[str]()
+    for path in sorted(layout.lexical.glob("*"), reverse=True):
+        try:
+            chunks = json.loads((path / "manifest.json").read_bytes())["chunks"]
+        except (OSError, ValueError, KeyError, TypeError):
+            chunks = ""
+        if path.suffix or chunks not in named or chunks in seen:
+            old.append(path)
+        else:
+            seen.add(chunks)
+    return old
 
 
 def _manifests(layout: Layout) -> list[Path]:

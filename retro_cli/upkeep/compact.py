@@ -36,6 +36,7 @@ from retro_cli.index.catalogue import (
 from retro_cli.index.generation import Generation
 from retro_cli.index.state import read_state
 from retro_cli.index.work import too_dead
+from retro_cli.lexical.build import keep_in_step, wanted_words
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.journal import Journal
 from retro_cli.store.layout import Layout
@@ -214,6 +215,7 @@ def _new_generation(
     dead = indexed & ~state.live
     if same and not any(too_dead(layout.index, each, dead, limit) for each in base.segments):
         Journal(layout.index / JOURNAL).discard()  # of a run that was killed when it was done
+        keep_in_step(wanted_words(layout, state.chunks, snapshot.sha256), 0.0, progress)
         return base, 0  # nothing to do: leave the history alone
     report = extend(layout, base, state, snapshot, cause, max_dead=limit, progress=progress)
     return report.generation, report.segments_compacted

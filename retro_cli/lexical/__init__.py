@@ -1,0 +1,1 @@
+"""The lexical index: which chunks hold which words, for BM25 beside the vectors."""
