@@ -80,16 +80,25 @@ class Database:
         """What looks texts up in the chosen way: called with texts and k, it gives Answers.
 
         as_documents: the texts are pieces of text, encoded as the chunks were, not questions.
+        Raises UsageError for what cannot be chosen, NotBuiltYet where BM25 is asked for and there
+        is no lexical index, and what opening the model does that ``search.rerank`` names.
         """
         from retro_cli.query.finder import Finder
 
+        search = search or Search()
+        search.check()
         selection = self.retriever.select(source, parse_where(where) if where else [])
 
         def encode(texts: list[str]) -> npt.NDArray[np.float32]:
             encoder = self.encoder
             return (encoder.encode_documents if as_documents else encoder.encode_queries)(texts)
 
-        return Finder(self.retriever, encode, search or Search(), selection)
+        reranker = None
+        if search.rerank:
+            from retro_cli.models.rerank import open_reranker
+
+            reranker = open_reranker(search.rerank)
+        return Finder(self.retriever, encode, search, selection, reranker)
 
     def query(self, text: str, k: int = 10, **how: Any) -> tuple[Hit, ...]:
         """The ``k`` best hits for ``text``; ``how`` is what ``answer`` takes."""

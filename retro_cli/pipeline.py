@@ -142,7 +142,8 @@ def embed(
 
 def index(layout: Layout, job: IndexJob, *, progress: Progress = SILENT) -> IndexReport:
     """Build or update the index of a database, then remove files that nothing refers to."""
-    load_settings(layout)  # refuses what a newer version wrote, before there is a lock
+    # Refuses what a newer version wrote, and an unknown stemmer, before there is a lock.
+    load_settings(layout).changed(stemmer=job.stemmer)
     with disk_errors(layout.root), writer_lock(layout.root, "index"):
         if job.text_queries is None:
             job = replace(job, text_queries=span_queries)

@@ -99,6 +99,7 @@ def index(
     recall: options.Recall = None,
     factory: options.Factory = "",
     memory: options.Memory = 4.0,
+    stemmer: options.Stemmer = None,
     retrain: Annotated[
         bool,
         typer.Option("--retrain", help="Train again and rebuild.", rich_help_panel="Index"),
@@ -113,7 +114,7 @@ def index(
     if dry_run:
         run_index.show_plan(db, recall, factory, memory)
         return
-    run_index.index(db, recall, factory, memory, retrain, threads)
+    run_index.index(db, recall, factory, memory, retrain, threads, stemmer)
 
 
 def build(
@@ -125,6 +126,7 @@ def build(
     encoder: options.EncoderOption = None,
     precision: options.Precision = None,
     recall: options.Recall = None,
+    stemmer: options.Stemmer = None,
     download: options.Download = False,
     workers: options.Workers = 0,
 ) -> None:
@@ -132,6 +134,6 @@ def build(
     overrides = {**asdict(chunking), "encoder": encoder}
     report = run.chunk(db, inputs, overrides, prune, workers, 8, download)
     run.embed(db, {"precision": precision}, "auto", 1, 0, download)
-    run_index.index(db, recall, "", 4.0, False, 0)
+    run_index.index(db, recall, stemmer=stemmer)
     if report.rejected:
         raise typer.Exit(EXIT_QUARANTINED)

@@ -58,7 +58,7 @@ def demo(
     _show(f"retro embed {db}")
     run.embed(db, {}, "auto", 1, 0, False)
     _show(f"retro index {db}")
-    run_index.index(db, None, "", 4.0, False, 0)
+    run_index.index(db)
     for question in ask or _questions(corpus):
         _show(f'retro query {db} "{question}" -k 1')
         query.ask(db, question, k=1)

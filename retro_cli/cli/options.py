@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retro_cli.errors import UsageError
 
+if TYPE_CHECKING:
+    from retro_cli.query.search import Search
+
 INPUT = "Input"
 CHUNKS = "Chunks"
 ENCODER = "Encoder"
 RESOURCES = "Resources"
+SEARCHING = "Search"
 
 
 def folder(name: str) -> Path:
@@ -166,6 +170,14 @@ Factory = Annotated[
         rich_help_panel="Index",
     ),
 ]
+Stemmer = Annotated[
+    str | None,
+    typer.Option(
+        help="The language whose endings words lose in the lexical index, or none. "
+        "(default: as before, else english)",
+        rich_help_panel="Index",
+    ),
+]
 Memory = Annotated[
     float,
     typer.Option(
@@ -197,3 +209,80 @@ class Chunking:
     with_title: WithTitle = None
     encoding: Encoding = None
     input_format: InputFormat = None
+
+
+@dataclass(frozen=True)
+class Searching:
+    """How hits are found and ranked."""
+
+    retriever: Annotated[
+        str,
+        typer.Option(
+            help="dense (by meaning), bm25 (by words) or hybrid (by both).",
+            rich_help_panel=SEARCHING,
+        ),
+    ] = "dense"
+    fusion: Annotated[
+        str,
+        typer.Option(
+            help="How hybrid joins the two: rrf (reciprocal ranks) or interpolate (scores).",
+            rich_help_panel=SEARCHING,
+        ),
+    ] = "rrf"
+    weight: Annotated[
+        float,
+        typer.Option(
+            help="Of the dense score in --fusion interpolate, from 0 to 1.",
+            rich_help_panel=SEARCHING,
+        ),
+    ] = 0.5
+    rerank: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="Score the best again: a cross-encoder, or a causal language model by the "
+            "likelihood of the query given the chunk. A folder, hf:ORG/NAME, or lm for "
+            "SmolLM2-135M-Instruct.",
+            show_default=False,
+            rich_help_panel=SEARCHING,
+        ),
+    ] = ""
+    mmr: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LAMBDA",
+            help="Diverse hits: 1 for relevance alone, less for more novelty.",
+            rich_help_panel=SEARCHING,
+        ),
+    ] = None
+    per_document: Annotated[
+        int | None,
+        typer.Option(min=1, help="Hits of one document at most.", rich_help_panel=SEARCHING),
+    ] = None
+    level: Annotated[
+        str | None,
+        typer.Option(
+            help="chunk, or doc for each document once. (default: chunk; doc for --format trec)",
+            rich_help_panel=SEARCHING,
+        ),
+    ] = None
+    nprobe: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Lists to probe instead of the tuned number.", rich_help_panel=SEARCHING
+        ),
+    ] = None
+
+    def search(self, level: str) -> Search:
+        from retro_cli.query.search import Search
+
+        return Search(
+            self.retriever,
+            self.fusion,
+            self.weight,
+            self.rerank,
+            self.mmr,
+            self.per_document,
+            level,
+            self.nprobe,
+        )

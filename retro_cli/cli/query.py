@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ from retro_cli.cli.query_input import load_vectors, read_queries
 from retro_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from retro_cli.database import Database
+    from retro_cli.query.finder import Finder
     from retro_cli.query.retrieve import Answer
 
 PANEL = "Look"
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
         "query",
         [
             'retro query wiki.db "who wrote Dune?" -k 5',
+            'retro query wiki.db "error E4711" --retriever hybrid --explain',
             "retro query wiki.db --queries questions.jsonl --format trec > run.txt",
         ],
         PANEL,
@@ -61,12 +62,8 @@ def query(
             "numbers, but names and values in quotes as text."
         ),
     ] = "",
-    level: Annotated[
-        str | None,
-        typer.Option(
-            help="chunk, or doc for each document once. (default: chunk; doc for --format trec)"
-        ),
-    ] = None,
+    *,
+    how: options.Searching,
     output_format: Annotated[
         str | None,
         typer.Option(
@@ -78,9 +75,6 @@ def query(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write here instead of standard output.")
     ] = None,
-    nprobe: Annotated[
-        int | None, typer.Option(min=1, help="Lists to probe instead of the tuned number.")
-    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say how the hits were found.")
     ] = False,
@@ -90,7 +84,8 @@ def query(
     if len(given) != 1:
         raise UsageError("give one of TEXT, --queries and --vectors", "retro query DB 'some words'")
     shape = _shape(output_format, text is not None)
-    level = _level(level, shape)
+    search = how.search(_level(how.level, shape))
+    search.check()
     if text is not None and not text.strip():
         raise UsageError("the query is empty", "retro query DB 'some words'")
     if shape == "parquet" and out is None:
@@ -101,7 +96,8 @@ def query(
     if out is not None:
         check_output(out)
     with Database.open(db) as database:
-        found = _answers(database, text, queries, vectors, k, source or [], where, level, nprobe)
+        finder = database.finder(search, source=source or (), where=where)
+        found = _answers(finder, text, queries, vectors, k)
         if out is None:
             render.write(found, shape, sys.stdout, explain=explain)
         elif shape == "parquet":
@@ -116,7 +112,7 @@ def ask(db: Path, text: str, k: int) -> None:
     from retro_cli.database import Database
 
     with Database.open(db) as database:
-        answers = _answers(database, text, None, None, k, [], "", "chunk", None)
+        answers = _answers(database.finder(), text, None, None, k)
         render.write(answers, _shape(None, True), sys.stdout)
 
 
@@ -141,26 +137,13 @@ def _level(asked: str | None, shape: str) -> str:
 
 
 def _answers(
-    database: Database,
-    text: str | None,
-    queries: str | None,
-    vectors: Path | None,
-    k: int,
-    source: list[str],
-    where: str,
-    level: str,
-    nprobe: int | None,
+    find: Finder, text: str | None, queries: str | None, vectors: Path | None, k: int
 ) -> Iterator[tuple[str, str, Answer]]:
-    """(query id, query text, answer) as they come. What is wrong with the options is said first."""
-    from retro_cli.chunks.where import parse_where
-
-    retriever = database.retriever
-    selection = retriever.select(source, parse_where(where) if where else [])
+    """(query id, query text, answer) as they come."""
     if vectors is not None:
-        asked = ((str(n), "", row[None]) for n, row in enumerate(load_vectors(vectors), 1))
-    else:
-        written = read_queries(queries) if queries is not None else [("1", text or "")]
-        encode = database.encoder.encode_queries
-        asked = ((identity, words, encode([words])) for identity, words in written)
-    how: dict[str, Any] = {"selection": selection, "level": level, "nprobe": nprobe}
-    return ((name, words, retriever.search(vector, k, **how)[0]) for name, words, vector in asked)
+        for number, row in enumerate(load_vectors(vectors), 1):
+            yield str(number), "", find.vectors(row[None], k)[0]
+        return
+    written = read_queries(queries) if queries is not None else [("1", text or "")]
+    for identity, words in written:
+        yield identity, words, find([words], k)[0]

@@ -87,6 +87,7 @@ def _row(identity: str, hit: Hit) -> dict[str, Any]:
 
 def _json(identity: str, words: str, answer: Answer, explain: bool) -> dict[str, Any]:
     value: dict[str, Any] = {"query": identity, "text": words}
+    value["metric"] = answer.metric
     value["hits"] = [hit.to_json() for hit in answer.hits]
     if explain:
         value["explanation"] = answer.explanation
@@ -112,15 +113,17 @@ def _column(name: str) -> str:
 def _write_table(answer: Answer, out: TextIO, explain: bool) -> None:
     if not answer.hits:
         say("nothing found")
+    digits = 4 if answer.metric == "rrf" else 3
     for hit in answer.hits:
-        _write_hit(hit, out)
+        _write_hit(hit, out, digits, explain)
     if explain:
+        out.write(f"{styled('score'.ljust(12), '2', out)} {answer.metric}\n")
         for name, value in answer.explanation.items():
             out.write(f"{styled(name.ljust(12), '2', out)} {value}\n")
 
 
-def _write_hit(hit: Hit, out: TextIO) -> None:
-    head = f"{hit.rank:>2}  {hit.score:.3f}  "
+def _write_hit(hit: Hit, out: TextIO, digits: int, explain: bool) -> None:
+    head = f"{hit.rank:>2}  {hit.score:.{digits}f}  "
     name = shortened(clean(hit.title or hit.document), width() - len(head))
     out.write(f"{head}{styled(name, '1', out)}\n")
     place = f"  chunk {hit.chunk}, characters {hit.start}-{hit.end}"
@@ -137,4 +140,7 @@ def _write_hit(hit: Hit, out: TextIO) -> None:
         others = ", ".join(sorted({source for _, source in hit.also}))
         text = shortened(f"the same text also in: {clean(others)}", width() - len(INDENT))
         out.write(INDENT + styled(text, "33", out) + "\n")
+    if explain and hit.parts:
+        ranks = "; ".join(f"{part.name}: rank {part.rank}, {part.score:.3f}" for part in hit.parts)
+        out.write(INDENT + styled(shortened(ranks, width() - len(INDENT)), "2", out) + "\n")
     out.write("\n")

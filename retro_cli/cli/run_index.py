@@ -15,13 +15,21 @@ if TYPE_CHECKING:
 
 
 def index(
-    db: Path, recall: float | None, factory: str, memory: float, retrain: bool, threads: int
+    db: Path,
+    recall: float | None = None,
+    factory: str = "",
+    memory: float = 4.0,
+    retrain: bool = False,
+    threads: int = 0,
+    stemmer: str | None = None,
 ) -> None:
     from retro_cli import pipeline
     from retro_cli.index.stage import IndexJob
     from retro_cli.store.layout import Layout
 
-    job = IndexJob(Layout(db), recall, factory, int(memory * 1e9), retrain, threads)
+    job = IndexJob(
+        Layout(db), recall, factory, int(memory * 1e9), retrain, threads, stemmer=stemmer
+    )
     report, seconds = timed(lambda progress: pipeline.index(job.layout, job, progress=progress))
     if console.state.json:
         console.record({"stage": "index", "seconds": round(seconds, 3), **_index_json(report)})

@@ -34,7 +34,7 @@ from retro_cli.lexical.state import (
     load_state,
 )
 from retro_cli.lexical.words import analyzer, prepared
-from retro_cli.store.atomic import replacing, sync_folder, write_bytes, write_json
+from retro_cli.store.atomic import sync_folder, write_bytes, write_json
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.layout import Layout
 
@@ -274,9 +274,9 @@ def _record(path: Path, before: dict[str, FileRecord], base: LexicalState | None
 
 def _tidied(working: Path) -> int:
     """Remove files of segments that were merged, and locks; how many rows are dead in the rest."""
-    segments = json.loads((working / _META).read_bytes())["segments"]
+    meta = (working / _META).read_bytes()
     wanted, dead = {_META}, 0
-    for segment in segments:
+    for segment in json.loads(meta)["segments"]:
         stem, deletes = segment["segment_id"].replace("-", ""), segment["deletes"]
         mine = {path.name for path in working.glob(f"{stem}.*") if path.suffix != ".del"}
         if deletes:
@@ -286,7 +286,6 @@ def _tidied(working: Path) -> int:
     for path in working.iterdir():
         if path.name not in wanted and path.name != _MANAGED:
             path.unlink()
-    managed = json.dumps(sorted(wanted)).encode()
-    with replacing(working / _MANAGED) as temporary:
-        temporary.write_bytes(managed)
+    write_bytes(working / _MANAGED, json.dumps(sorted(wanted)).encode())
+    write_bytes(working / _META, meta)  # with the rights that all files have
     return dead

@@ -20,7 +20,7 @@ from retro_cli.lexical.words import words
 from retro_cli.store.layout import Layout
 
 if TYPE_CHECKING:
-    from tantivy import Index, Query
+    from tantivy import Query
 
 FEW = 2048  # so few allowed rows are named in the query
 TIES = 10_000  # of equal scores, the first by id are found among so many
@@ -36,27 +36,21 @@ class LexicalSearcher:
     def __init__(self, state: LexicalState) -> None:
         """Raises IntegrityError for files that cannot be read."""
         self.state = state
-        self._links: tempfile.TemporaryDirectory[str] | None = None
         try:
-            self._index = self._opened()
-            self._searcher = self._index.searcher()
-        except ValueError as error:
+            # Tantivy makes a lock file where it opens an index, also to read: beside links to the
+            # files, then. Once they are mapped it needs no names.
+            with tempfile.TemporaryDirectory() as links:
+                for record in state.files:
+                    source = (state.folder / record.name).resolve(strict=True)
+                    (Path(links) / record.name).symlink_to(source)
+                index = open_index(Path(links), state.stemmer)
+                index.config_reader("manual")
+                self._searcher = index.searcher()
+        except (OSError, ValueError) as error:
             raise IntegrityError(
                 f"{state.folder} cannot be read ({error})", "run retro index to make it again"
             ) from error
-        self._schema = self._index.schema
-
-    def _opened(self) -> Index:
-        try:
-            return open_index(self.state.folder, self.state.stemmer)
-        except ValueError:
-            # Tantivy makes a lock file to open an index: where nothing may be written, links to
-            # the files will do.
-            self._links = tempfile.TemporaryDirectory()
-            for record in self.state.files:
-                target = (self.state.folder / record.name).resolve()
-                (Path(self._links.name) / record.name).symlink_to(target)
-            return open_index(Path(self._links.name), self.state.stemmer)
+        self._schema = index.schema
 
     def search(self, text: str, k: int, allowed: Bits) -> tuple[Ids, Floats]:
         """The ids (n <= k,) of the best allowed rows that hold a word of ``text``, by falling
@@ -116,10 +110,6 @@ class LexicalSearcher:
         ids = np.array(self._searcher.fast_field_values(ID, addresses), dtype=np.int64)
         return ids, np.array([score for score, _ in hits], dtype=np.float32)
 
-    def close(self) -> None:
-        if self._links is not None:
-            self._links.cleanup()
-
 
 def open_searcher(layout: Layout, chunks: str) -> LexicalSearcher:
     """The words of a chunk manifest, known by its sha256. Raises NotBuiltYet, IntegrityError."""
@@ -132,7 +122,7 @@ def open_searcher(layout: Layout, chunks: str) -> LexicalSearcher:
             )
         try:
             return LexicalSearcher(state)
-        except (IntegrityError, OSError):
+        except IntegrityError:
             if state.folder.is_dir():  # else a newer one took its place just then
                 raise
 
