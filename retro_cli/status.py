@@ -26,6 +26,7 @@ from retro_cli.index.catalogue import current_generation, excluded_rows, generat
 from retro_cli.index.drift import drift
 from retro_cli.index.generation import Generation
 from retro_cli.index.state import other_vectors
+from retro_cli.lexical.state import state_of_chunks
 from retro_cli.query.table import load_table, table_names
 from retro_cli.store.layout import Layout
 from retro_cli.wording import agreed, counted
@@ -61,7 +62,7 @@ def status(layout: Layout) -> Status:
     settings = load_settings(layout)
     chunks = load_manifest(layout.chunks)
     stages = (_chunks(layout, chunks), _embeddings(layout, chunks), _index(layout, chunks))
-    return Status(settings, (*stages, *_neighbours(layout)), layout.size())
+    return Status(settings, (*stages, *_lexical(layout), *_neighbours(layout)), layout.size())
 
 
 def _chunks(layout: Layout, chunks: ChunkManifest | None) -> Stage:
@@ -222,6 +223,22 @@ def index_facts(layout: Layout, generation: Generation) -> dict[str, Any]:
         "rules": len(generation.filtered.rules),
         **(asdict(found) if (found := drift(generation)) else {}),
     }
+
+
+def _lexical(layout: Layout) -> list[Stage]:
+    """The words of what queries see; nothing to say before the first generation."""
+    generation = current_generation(layout.index)
+    if generation is None:
+        return []
+    todo = f"retro index {layout.root}"
+    state = state_of_chunks(layout.lexical, generation.chunks.sha256)
+    if state is None:
+        why = "the words of the present generation's chunks are not indexed"
+        return [Stage("lexical", "missing", {}, why, todo)]
+    facts = {"rows": state.rows, "dead": state.dead, "bytes": state.bytes, "stemmer": state.stemmer}
+    if state.stemmer != load_settings(layout).stemmer:
+        return [Stage("lexical", "stale", facts, "made with another stemmer", todo)]
+    return [Stage("lexical", "ok", facts)]
 
 
 def _neighbours(layout: Layout) -> list[Stage]:

@@ -21,13 +21,21 @@ from retro_cli.embeddings.manifest import EmbeddingManifest
 from retro_cli.embeddings.manifest import load_manifest as load_embeddings
 from retro_cli.embeddings.resolve import resolve
 from retro_cli.embeddings.stage import uses_stored_ids
-from retro_cli.errors import RetroError
+from retro_cli.errors import NotBuiltYet, RetroError
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.ledger import FILE as LEDGER
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.filters.score_table import tables
-from retro_cli.index.catalogue import all_generations, current_generation, load_generation
+from retro_cli.index.catalogue import (
+    all_generations,
+    current_generation,
+    generation_chunks,
+    load_generation,
+)
 from retro_cli.index.generation import CURRENT
+from retro_cli.lexical.build import wanted_words
+from retro_cli.lexical.search import other_rows
+from retro_cli.lexical.state import states
 from retro_cli.query.table import load_table, table_names
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.layout import Layout
@@ -84,7 +92,7 @@ def _verified(layout: Layout, progress: Progress, sample: int) -> Verification:
     result = Verification()
     chunks = load_manifest(layout.chunks)
     embeddings = load_embeddings(layout.embeddings)
-    work = list(_hashed(layout, chunks, embeddings, result))
+    work = [*_hashed(layout, chunks, embeddings, result), *_words(layout, result)]
     progress.started("verify", sum(record.bytes for _, record in work), "bytes")
     caches = {folder: Verified(folder) for folder, _ in work}
     for folder, record in work:
@@ -102,6 +110,8 @@ def _verified(layout: Layout, progress: Progress, sample: int) -> Verification:
         if embeddings is not None:
             _check_vectors(layout, chunks, embeddings, result)
             _rederive(layout, chunks, embeddings, result, sample)
+    if not result.problems:
+        _check_words(layout, result)
     return result
 
 
@@ -160,6 +170,26 @@ def _check_part(layout: Layout, part: Part, result: Verification) -> None:
     )
     if not covered:
         result.problems.append(f"{part.name}: chunks leave a gap in a document or overlap")
+
+
+def _words(layout: Layout, result: Verification) -> Iterator[tuple[Path, FileRecord]]:
+    try:
+        for state in states(layout.lexical):
+            yield from ((state.folder, file) for file in state.files)
+    except RetroError as error:
+        result.problems.append(error.message)
+
+
+def _check_words(layout: Layout, result: Verification) -> None:
+    generation = current_generation(layout.index)
+    if generation is None:
+        return
+    manifest = generation_chunks(layout.index, generation)
+    try:
+        problem = other_rows(wanted_words(layout, manifest, generation.chunks.sha256))
+        result.problems += [problem] if problem else []
+    except NotBuiltYet as error:
+        result.skipped.append(f"no word was looked up: {error.message}")
 
 
 def _check_vectors(

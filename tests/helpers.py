@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import tantivy
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -50,6 +51,12 @@ def byte_bpe(folder: Path) -> Path:
 def write_jsonl(path: Path, records: list[dict]) -> Path:
     path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     return path
+
+
+def every_word(state: Path) -> list[str]:
+    """Every word that the files of a lexical state hold, of dead chunks too."""
+    index = tantivy.Index.open(str(state))
+    return [word for word, _ in index.searcher().terms_with_prefix("text", "")]
 
 
 def everything(folder: Path) -> dict[str, tuple]:

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from retro_cli.errors import IntegrityError, NotBuiltYet
-from retro_cli.lexical.build import ID, TEXT, open_index
+from retro_cli.lexical.build import ID, TEXT, Wanted, open_index
 from retro_cli.lexical.state import LexicalState, state_of_chunks
 from retro_cli.lexical.words import words
 from retro_cli.store.layout import Layout
+from retro_cli.wording import counted
 
 if TYPE_CHECKING:
     from tantivy import Query
@@ -125,6 +126,19 @@ def open_searcher(layout: Layout, chunks: str) -> LexicalSearcher:
         except IntegrityError:
             if state.folder.is_dir():  # else a newer one took its place just then
                 raise
+
+
+def other_rows(wanted: Wanted) -> str:
+    """Whether the state of a chunk manifest holds other chunks than it should; "" if not.
+
+    Raises NotBuiltYet, IntegrityError.
+    """
+    have = open_searcher(wanted.layout, wanted.chunks).everything()
+    missing = np.setdiff1d(np.flatnonzero(wanted.rows), have)
+    more = len(have) + len(missing) - int(wanted.rows.sum())
+    if not len(missing) and not more:
+        return ""
+    return f"lexical: {counted(len(missing), 'chunk')} missing, {more:,} that should not be there"
 
 
 def _best(ids: Ids, scores: Floats, allowed: Bits, k: int) -> tuple[Ids, Floats]:

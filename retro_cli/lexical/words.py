@@ -37,9 +37,14 @@ def analyzer(stemmer: str) -> TextAnalyzer:
 
     builder = TextAnalyzerBuilder(Tokenizer.simple())
     builder = builder.filter(Filter.remove_long(LONGEST)).filter(Filter.lowercase())
-    if stemmer != "none":
-        builder = builder.filter(Filter.stemmer(stemmer))
-    return builder.filter(Filter.ascii_fold()).build()
+    steps = [Filter.ascii_fold()]
+    if stemmer == "english":  # whose rules know no accents, so these go first
+        steps.append(Filter.stemmer(stemmer))
+    elif stemmer != "none":
+        steps.insert(0, Filter.stemmer(stemmer))
+    for step in steps:
+        builder = builder.filter(step)
+    return builder.build()
 
 
 def words(text: str, stemmer: str) -> list[str]:

@@ -28,6 +28,7 @@ from retro_cli.reading.text_table import given_ids
 from retro_cli.store.layout import Layout
 from retro_cli.upkeep.copies import surviving
 from retro_cli.upkeep.proof_report import K, Proof
+from retro_cli.upkeep.proof_search import DEPTH, WHOLE, check_hits, check_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 Bits = npt.NDArray[np.bool_]
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-DEPTH = 100  # results asked for with each removed text
-WHOLE = 3  # queries that ask for the whole index
 
 
 def prove(layout: Layout, sample: int = 200, seed: int = 0, progress: Progress = SILENT) -> Proof:
@@ -66,6 +65,7 @@ def prove(layout: Layout, sample: int = 200, seed: int = 0, progress: Progress =
         if len(picked):
             queries = _queries(retriever, picked, proof)
             _check_search(retriever, queries, kept, proof, progress)
+            check_words(retriever, picked, queries, kept, proof)
             _measure(retriever, queries, live, seed, proof)
         exact, near = surviving(layout, manifest, removed, kept, proof.purged)
         proof.copies, proof.near_copies = int(exact.sum()), int(near.sum())
@@ -161,12 +161,7 @@ def _check_search(
 ) -> None:
     progress.started("search", len(queries), "queries")
     for number, query in enumerate(queries):
-        for hit in retriever.search(query[None], DEPTH)[0].hits:
-            shown = [hit.chunk, *([hit.chunk + 1] if hit.continuation else [])]
-            proof.results += len(shown)
-            for row in shown:
-                if not kept[row]:
-                    proof.leak(f"chunk {row} was found in generation {proof.generation}")
+        check_hits(retriever.search(query[None], DEPTH)[0], kept, proof)
         if number < WHOLE:
             for row in retriever.shown_rows(query[None], max(proof.live, 1)):
                 proof.results += 1

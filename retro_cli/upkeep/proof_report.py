@@ -24,6 +24,7 @@ class Proof:
     live: int = 0
     searched: int = 0  # removed texts that were searched for
     queries_are: str = "their own texts"
+    retrievers: tuple[str, ...] = ("dense",)  # by which they were searched for
     results: int = 0  # results looked at
     recall: float | None = None  # at 10, of the kept chunks against exact search over them
     tables: dict[str, int] = field(default_factory=dict)  # neighbour table -> its generation
@@ -63,7 +64,10 @@ class Proof:
 
     def _search_line(self) -> str:
         if self.searched:
-            asked = f"{counted(self.searched, 'removed chunk')} asked for by {self.queries_are}"
+            asked = (
+                f"{counted(self.searched, 'removed chunk')} asked for by {self.queries_are} "
+                f"({', '.join(self.retrievers)})"
+            )
             found = counted(self.results, "result or continuation", "results and continuations")
             return asked if self.leaks else f"{asked}, {found}, none of a removed chunk"
         if self.removed:

@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from helpers import write_jsonl
+from helpers import every_word, write_jsonl
 from tokenizers import Tokenizer
 
 from retro_cli import Database
@@ -50,8 +50,10 @@ def decoded(db: Path, tokenizer: Path) -> str:
     words = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
     width = require_manifest(db / "chunks").token_bytes
     found = []
+    for folder in sorted(db.glob("lexical/*")):
+        found.append(" ".join(every_word(folder)))
     for path in sorted(db.rglob("*")):
-        if not path.is_file():
+        if not path.is_file() or (path.is_relative_to(db / "lexical") and path.suffix != ".json"):
             continue
         if path.suffix == ".parquet":
             for row in pq.read_table(path).to_pylist():
