@@ -104,3 +104,22 @@ def process(*args: object, **options) -> subprocess.CompletedProcess:
 def hear_interrupts() -> None:
     """For ``preexec_fn``: a shell's background jobs, and what they start, are deaf to Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+IMPORTED = """
+import sys
+sys.argv = ["retro", *{args!r}]
+from retro_cli.cli.app import main
+try:
+    main()
+except SystemExit as ended:
+    code = ended.code
+print("IMPORTED", *sorted({{name.split(".")[0] for name in sys.modules}}), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def imported_by(*args: object) -> set[str]:
+    code = IMPORTED.format(args=[str(arg) for arg in args])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stderr.rsplit("IMPORTED", 1)[1].split())

@@ -37,16 +37,16 @@ class LexicalSearcher:
     def __init__(self, state: LexicalState) -> None:
         """Raises IntegrityError for files that cannot be read."""
         self.state = state
+        # Tantivy makes a lock file where it opens an index, also to read: so beside links.
+        self._links = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        links = Path(self._links.name)
         try:
-            # Tantivy makes a lock file where it opens an index, also to read: beside links to the
-            # files, then. Once they are mapped it needs no names.
-            with tempfile.TemporaryDirectory() as links:
-                for record in state.files:
-                    source = (state.folder / record.name).resolve(strict=True)
-                    (Path(links) / record.name).symlink_to(source)
-                index = open_index(Path(links), state.stemmer)
-                index.config_reader("manual")
-                self._searcher = index.searcher()
+            for record in state.files:
+                source = (state.folder / record.name).resolve(strict=True)
+                (links / record.name).symlink_to(source)
+            index = open_index(links, state.stemmer)
+            index.config_reader("manual")
+            self._searcher = index.searcher()
         except (OSError, ValueError) as error:
             raise IntegrityError(
                 f"{state.folder} cannot be read ({error})", "run retro index to make it again"
@@ -88,6 +88,9 @@ class LexicalSearcher:
 
         count = max(1, self._searcher.num_docs)
         return np.sort(self._hits(Query.all_query(), count)[0])
+
+    def close(self) -> None:
+        self._links.cleanup()
 
     def _query(self, text: str) -> Query | None:
         """Any of the words; None where the index has none of them."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -63,15 +65,22 @@ def open_language_model(
         raise UsageError(f"{name} is {what}{whose}", f"name {wanted}{example}")
     disable_progress_bar()  # it would be drawn over retro's own, also under --quiet
     dtype = torch.float32 if where == "cpu" else "auto"
-    try:
+    with load_errors(folder):
         network = _LOADERS[kind].from_pretrained(folder, dtype=dtype, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    return LanguageModel(folder, kind, network.to(where).eval(), tokenizer)
+
+
+@contextmanager
+def load_errors(folder: Path) -> Iterator[None]:
+    """Turn what loading damaged weights raises into IntegrityError."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise IntegrityError(
             f"the model in {folder} cannot be loaded: {reason}", "save it again, or name another"
         ) from error
-    return LanguageModel(folder, kind, network.to(where).eval(), tokenizer)
 
 
 def kind_of(folder: Path) -> str:

@@ -7,21 +7,21 @@ training for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from retro_cli.errors import IntegrityError, UsageError
+from retro_cli.errors import UsageError
 from retro_cli.models.base import DEFAULT_BASE, find_language_model, model_fields
 from retro_cli.models.language import (
     CAUSAL,
     LanguageModel,
     find_device,
     kind_of,
+    load_errors,
     open_language_model,
 )
 
@@ -41,7 +41,7 @@ class CrossEncoding:
         """Raises IntegrityError for weights that cannot be loaded."""
         from sentence_transformers import CrossEncoder
 
-        with _load_errors(folder):
+        with load_errors(folder):
             self._model = CrossEncoder(str(folder), device=device, local_files_only=True)
 
     def __call__(self, query: str, passages: Sequence[str]) -> Floats:
@@ -119,14 +119,3 @@ def _scores_pairs(folder: Path) -> bool:
     names = [str(name) for name in fields.get("architectures") or []]
     labels = fields.get("num_labels", len(fields.get("id2label") or {0: 0, 1: 1}))
     return any(name.endswith("ForSequenceClassification") for name in names) and labels == 1
-
-
-@contextmanager
-def _load_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise IntegrityError(
-            f"the model in {folder} cannot be loaded: {reason}", "save it again, or name another"
-        ) from error

@@ -295,6 +295,8 @@ class Retriever:
         return [row for row in rows if (self.own if selection is None else selection.own)[row]]
 
     def close(self) -> None:
+        if self._lexical is not None:
+            self._lexical.close()
         self._searcher.close()
         self.rows.close()
         self._hold.close()

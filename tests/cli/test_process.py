@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers import process, write_jsonl
+from helpers import imported_by, process, write_jsonl
 
 HEAVY = (
     "torch",
@@ -18,23 +18,6 @@ HEAVY = (
     "sklearn",
     "scipy",
 )
-IMPORTED = """
-import sys
-sys.argv = ["retro", *{args!r}]
-from retro_cli.cli.app import main
-try:
-    main()
-except SystemExit as ended:
-    code = ended.code
-print("IMPORTED", *sorted({{name.split(".")[0] for name in sys.modules}}), file=sys.stderr)
-sys.exit(code)
-"""
-
-
-def imported_by(*args: object) -> set[str]:
-    code = IMPORTED.format(args=[str(arg) for arg in args])
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stderr.rsplit("IMPORTED", 1)[1].split())
 
 
 def test_help_imports_nothing_heavy():

@@ -11,26 +11,34 @@ from retro_cli.database import Database
 from retro_cli.index.catalogue import all_generations
 from retro_cli.upkeep.filtering import undo_rule
 
+WAYS = [
+    {"retriever": "dense"}, {"retriever": "bm25"}, {"retriever": "hybrid"},
+    {"retriever": "hybrid", "fusion": "interpolate"}, {"retriever": "hybrid", "mmr": 0.5},
+]  # fmt: skip
 
-def test_a_filtered_chunk_is_no_continuation(tmp_path, static_encoder):
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_filtered_chunk_is_no_continuation(tmp_path, static_encoder, way):
     library = Library(tmp_path, static_encoder, tokens=4)
     library.write("a", posts("x", "the boat the boat the storm storm storm the light light light"))
     library.update()
-    assert any("storm" in hit.continuation for hit in library.hits())
+    assert any("storm" in hit.continuation for hit in library.hits(**way))
     library.add(match="storm")
-    hits = library.hits()
+    hits = library.hits("the boat light", **way)
     assert [("storm" in hit.text, "storm" in hit.continuation) for hit in hits] == [
         (False, False)
     ] * 2
     assert {hit.continuation for hit in hits} == {""}
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "how",
     [{}, {"level": "doc"}, {"source": ["*"]}, {"source": ["bad"]}, {"where": "year >= 1990"},
      {"where": "source = bad"}, {"level": "doc", "source": ["b*", "g*"], "where": "year < 2000"}],
 )  # fmt: skip
-def test_no_way_of_asking_returns_what_a_rule_took(library, how):
+def test_no_way_of_asking_returns_what_a_rule_took(library, how, way):
+    how = {"text": "the boat, a ferry, a storm", **how, **way}
     before = library.documents(**how)
     assert before & BAD
     library.add(sources=("bad",))
@@ -42,16 +50,18 @@ def test_no_way_of_asking_returns_what_a_rule_took(library, how):
         assert len(database.retriever.live().nonzero()[0]) == 3
 
 
-def test_a_merged_row_is_not_named_beside_the_row_that_stands_for_it(twins):
-    assert twins.documents() == {"a0", "b0", "c0"}
+@pytest.mark.parametrize("way", WAYS)
+def test_a_merged_row_is_not_named_beside_the_row_that_stands_for_it(twins, way):
+    way = {"text": "the boat island", **way}
+    assert twins.documents(**way) == {"a0", "b0", "c0"}
     twins.add(documents=("b0",))
     for how, shown in (
         ({}, {"a0", "c0"}),
         ({"source": ["a"]}, {"a0"}),
         ({"level": "doc"}, {"a0", "c0"}),
     ):
-        assert twins.documents(**how) == shown
-    assert twins.hits(source=["b"]) == ()
+        assert twins.documents(**how, **way) == shown
+    assert twins.hits(source=["b"], **way) == ()
 
 
 def test_a_reader_keeps_the_generation_it_opened(library):
@@ -71,7 +81,8 @@ def test_queries_during_adds_and_undos_get_the_answer_of_one_generation(library,
     seen = set()
 
     def read():
-        seen.add(frozenset(library.documents()))
+        for way in ({}, {"text": "boat ferry storm", "retriever": "bm25"}):
+            seen.add(frozenset(library.documents(**way)))
         yield
 
     with (
