@@ -33,9 +33,9 @@ from retro_cli.index.catalogue import (
     load_generation,
 )
 from retro_cli.index.generation import CURRENT
-from retro_cli.lexical.build import wanted_words
 from retro_cli.lexical.search import other_rows
 from retro_cli.lexical.state import states
+from retro_cli.lexical.write import wanted_words
 from retro_cli.query.table import load_table, table_names
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.layout import Layout

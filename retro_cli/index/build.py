@@ -19,7 +19,8 @@ from retro_cli.index.plan import IndexPlan
 from retro_cli.index.state import Bits, IndexJob, State
 from retro_cli.index.tune import TuneResult
 from retro_cli.index.work import SegmentWork
-from retro_cli.lexical.build import MAX_DEAD, keep_in_step, wanted_words
+from retro_cli.lexical.build import MAX_DEAD, keep_in_step
+from retro_cli.lexical.write import wanted_words
 from retro_cli.store.atomic import write_json
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.journal import Journal

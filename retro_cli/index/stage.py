@@ -18,7 +18,8 @@ from retro_cli.index.catalogue import chunk_snapshot, current_generation, exclud
 from retro_cli.index.generation import Generation
 from retro_cli.index.measure import moved
 from retro_cli.index.state import IndexJob, State, as_before, plan_for, read_state, why_retrain
-from retro_cli.lexical.build import keep_in_step, wanted_words
+from retro_cli.lexical.build import keep_in_step
+from retro_cli.lexical.write import wanted_words
 from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.journal import Journal

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from retro_cli.errors import IntegrityError, NotBuiltYet
-from retro_cli.lexical.build import ID, TEXT, Wanted, open_index
 from retro_cli.lexical.state import LexicalState, state_of_chunks
 from retro_cli.lexical.words import words
+from retro_cli.lexical.write import ID, TEXT, Wanted, open_index
 from retro_cli.store.layout import Layout
 from retro_cli.wording import counted
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retro_cli.errors import UsageError
+from retro_cli.query.candidates import Candidates, Found, Query
 from retro_cli.query.ranking import (
     Ranking,
     capped,
@@ -31,10 +32,7 @@ from retro_cli.query.search import BM25, DENSE, HYBRID, RRF, Search
 from retro_cli.query.select import Selection
 
 POOL = 100  # candidates of each part, at the least
-REACH = 2  # chunks before and after, that stand for the surroundings of a document's best chunk
-Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-Bits = npt.NDArray[np.bool_]
 Encode = Callable[[list[str]], Floats]
 _NOTHING = Answer((), {})
 
@@ -47,15 +45,6 @@ class Reranker(Protocol):
 
     def __call__(self, query: str, passages: Sequence[str]) -> Floats:
         """(n,) float32, higher is better."""
-
-
-@dataclass(frozen=True)
-class _Query:
-    """What is looked up: in words, as a vector, or both."""
-
-    text: str
-    vector: Floats | None
-    words: Future[tuple[Ids, Floats]] | None = None  # of a pool's size
 
 
 class Finder:
@@ -77,6 +66,7 @@ class Finder:
         search.check()
         self.retriever, self.search, self.selection = retriever, search, selection
         self._encode, self._reranker = encode, reranker
+        self.candidates = Candidates(retriever, search, selection)
         if search.retriever != DENSE:
             retriever.lexical  # noqa: B018 - what is missing is said before anything is asked
 
@@ -85,7 +75,7 @@ class Finder:
         if k < 1:
             raise UsageError(f"-k {k}", "ask for at least one result")
         if self.search.retriever == BM25:
-            return [self._found(_Query(text, None), k) for text in texts]
+            return [self._found(Query(text, None), k) for text in texts]
         ahead = self._ahead(texts, k)
         vectors = self._encode(list(texts))
         known = [bool(t.strip()) and bool(v.any()) for t, v in zip(texts, vectors, strict=True)]
@@ -94,7 +84,7 @@ class Finder:
             found = dict(zip(rows.tolist(), self.vectors(vectors[rows], k), strict=True))
             return [found.get(row, _NOTHING) for row in range(len(texts))]
         return [
-            self._found(_Query(text, vectors[row] if known[row] else None, ahead[row]), k)
+            self._found(Query(text, vectors[row] if known[row] else None, ahead[row]), k)
             for row, text in enumerate(texts)
         ]
 
@@ -109,127 +99,53 @@ class Finder:
             )
         if search.retriever != DENSE or search.rerank:
             raise UsageError("vectors have no words to look up or to rerank by", "give texts")
-        return [self._found(_Query("", vector), k) for vector in queries]
+        return [self._found(Query("", vector), k) for vector in queries]
 
-    def _ahead(self, texts: Sequence[str], k: int) -> list[Future[tuple[Ids, Floats]] | None]:
+    def _ahead(self, texts: Sequence[str], k: int) -> list[Future[Found] | None]:
         """The words are looked up while the texts are encoded: neither waits for the other."""
         if self.search.retriever != HYBRID:
             return [None] * len(texts)
         pool = self._pool(k)
-        return [self._beside.submit(self._words, text, pool) for text in texts]
+        return [self._beside.submit(self.candidates.words, text, pool) for text in texts]
 
     @cached_property
     def _beside(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(1, thread_name_prefix="words")
 
-    @cached_property
-    def _allowed(self) -> Bits:
-        """(next_id,) the index entries that may be found."""
-        live = self.retriever.live()
-        return live if self.selection is None else live & self.selection.search
-
     def _pool(self, k: int) -> int:
         return max(POOL, 2 * k)
 
-    def _words(self, text: str, pool: int) -> tuple[Ids, Floats]:
-        return self.retriever.lexical.search(text, pool, self._allowed)
-
-    def _found(self, query: _Query, k: int) -> Answer:
+    def _found(self, query: Query, k: int) -> Answer:
         """More candidates are asked for until ``k`` are left, or there are no more."""
         pool, most = self._pool(k), max(1, self.retriever.generation.rows)
         first = True
         while True:
-            parts = self._parts(query, min(pool, most), first)
+            parts = self.candidates.parts(query, min(pool, most), first)
             if not any(map(len, parts.values())):
                 return replace(_NOTHING, metric=self._metric(parts))
             best = self._joined(query, parts)
             if self.search.per_document is not None:
-                best = best.take(capped(self._documents(best.ids), self.search.per_document))
+                best = best.take(
+                    capped(self.candidates.documents(best.ids), self.search.per_document)
+                )
             if len(best) >= k or pool >= most:
                 return self._finished(query, parts, best, k, min(pool, most))
             pool, first = 4 * pool, False
 
-    def _parts(self, query: _Query, pool: int, first: bool) -> dict[str, Ranking]:
-        """Each part's own ranking of its candidates: of chunks, or of documents."""
-        parts = {}
-        if query.vector is not None and self.search.retriever != BM25:
-            allowed = None if self.selection is None else self.selection.search
-            found = self.retriever.nearest(
-                query.vector[None], pool, allowed, nprobe=self.search.nprobe
-            )
-            parts[DENSE] = self._ranking(found[0][0], found[1][0], query.vector)
-        if query.text.strip() and self.search.retriever != DENSE:
-            ahead = query.words.result() if query.words and first else None
-            parts[BM25] = self._ranking(*(ahead or self._words(query.text, pool)), None)
-        return parts
-
-    def _ranking(
-        self, ids: Ids, scores: npt.NDArray[np.floating], vector: Floats | None
-    ) -> Ranking:
-        """What may be shown of what was found. vector: the query's, where these are cosines."""
-        shown = self.retriever.shown_as(ids[ids >= 0], self.selection)
-        ids, scores = ids[ids >= 0][shown >= 0], scores[ids >= 0][shown >= 0]
-        if self.search.level != "doc":
-            return ranked(ids, ids, scores)
-        best = ranked(ids, self._documents(ids), scores)
-        if vector is None or self.search.retriever != HYBRID:
-            return best
-        return ranked(best.ids, best.keys, self._as_documents(vector, best.ids, best.scores))
-
-    def _documents(self, ids: Ids) -> Ids:
-        """(n,) the numbers of the documents that index entries are shown in."""
-        return self.retriever.documents.of(self.retriever.shown_as(ids, self.selection))
-
-    def _as_documents(
-        self, vector: Floats, ids: Ids, cosines: npt.NDArray[np.floating]
-    ) -> npt.NDArray[np.floating]:
-        """(n,) how well documents fit by their best chunks: half by the chunk itself, half by the
-        mean of the vectors around it. A passage answers, but its document has to be about it."""
-        shown = self.retriever.shown_as(ids, self.selection)
-        rows, owner = self.retriever.documents.around(shown, REACH)
-        kept = self.retriever.own[rows]
-        rows, owner = self._canonical[rows[kept]], owner[kept]
-        means = np.zeros((len(ids), len(vector)), np.float32)
-        np.add.at(means, owner, self.retriever.vectors.gather(rows))
-        norms = np.linalg.norm(means, axis=1)
-        around = means @ vector / np.where(norms > 0, norms, 1)
-        return (cosines + around) / 2
-
-    @cached_property
-    def _canonical(self) -> Ids:
-        return self.retriever.aliases.representatives(self.retriever.manifest.next_id)
-
-    def _joined(self, query: _Query, parts: dict[str, Ranking]) -> Ranking:
+    def _joined(self, query: Query, parts: dict[str, Ranking]) -> Ranking:
         if len(parts) == 1 and self.search.retriever != HYBRID:
             return next(iter(parts.values()))
         fused = reciprocal_rank_fusion(list(parts.values()))
         if self.search.fusion == RRF:
             return fused
         weights = {DENSE: self.search.weight, BM25: 1 - self.search.weight}
-        every = [(weights[name], self._scores(name, query, parts, fused)) for name in parts]
+        every = [
+            (weights[name], self.candidates.scores(name, query, parts, fused)) for name in parts
+        ]
         return interpolate(fused.ids, fused.keys, every)
 
-    def _scores(
-        self, name: str, query: _Query, parts: dict[str, Ranking], union: Ranking
-    ) -> npt.NDArray[np.float64]:
-        """(n,) the scores by one part of what any part found: looked up where it did not."""
-        part = parts[name]
-        order = np.argsort(part.keys)
-        at = np.minimum(np.searchsorted(part.keys[order], union.keys), max(0, len(part) - 1))
-        has = part.keys[order][at] == union.keys if len(part) else np.zeros(len(union), bool)
-        scores = np.zeros(len(union))
-        scores[has] = part.scores[order][at[has]]
-        ids = union.ids[~has]
-        if name == BM25:
-            scores[~has] = self.retriever.lexical.scores(query.text, ids)
-        elif query.vector is not None:
-            cosines = self.retriever.vectors.gather(ids) @ query.vector
-            whole = self.search.level == "doc"
-            scores[~has] = self._as_documents(query.vector, ids, cosines) if whole else cosines
-        return scores
-
     def _finished(
-        self, query: _Query, parts: dict[str, Ranking], best: Ranking, k: int, pool: int
+        self, query: Query, parts: dict[str, Ranking], best: Ranking, k: int, pool: int
     ) -> Answer:
         metric = self._metric(parts)
         if self._reranker is not None:

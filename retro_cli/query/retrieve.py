@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,59 +21,17 @@ from retro_cli.index.generation import Generation
 from retro_cli.index.search import Searcher
 from retro_cli.index.vectors import VectorPart, Vectors
 from retro_cli.query.documents import DocumentSpans
+from retro_cli.query.hits import Answer, Hit, Part
 from retro_cli.query.select import Selection, matching_rows
 from retro_cli.store.layout import Layout
 
 if TYPE_CHECKING:
     from retro_cli.lexical.search import LexicalSearcher
 
+__all__ = ["Answer", "Hit", "Part", "Retriever"]
+
 Floats = npt.NDArray[np.float32]
 Bits = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Part:
-    """A hit's place in one of the rankings that made the result, from 1, and its score there."""
-
-    name: str
-    rank: int
-    score: float
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One result. ``score`` is the answer's metric, the cosine if no other was asked for; ``also``
-    are other documents with the same text; ``parts`` says where the score comes from."""
-
-    rank: int
-    score: float
-    chunk: int
-    document: str
-    source: str
-    title: str
-    text: str
-    continuation: str
-    start: int
-    end: int
-    position: int
-    also: tuple[tuple[str, str], ...] = ()
-    parts: tuple[Part, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        value = asdict(self)
-        value["also"] = [{"document": d, "source": s} for d, s in self.also]
-        if not self.parts:
-            del value["parts"]
-        return value
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The hits of one query, and how they were found. ``metric``: what their scores are."""
-
-    hits: tuple[Hit, ...]
-    explanation: dict[str, Any]
-    metric: str = "cosine"
 
 
 class Retriever:

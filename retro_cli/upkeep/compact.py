@@ -36,7 +36,8 @@ from retro_cli.index.catalogue import (
 from retro_cli.index.generation import Generation
 from retro_cli.index.state import read_state
 from retro_cli.index.work import too_dead
-from retro_cli.lexical.build import keep_in_step, wanted_words
+from retro_cli.lexical.build import keep_in_step
+from retro_cli.lexical.write import wanted_words
 from retro_cli.store.atomic import disk_errors
 from retro_cli.store.journal import Journal
 from retro_cli.store.layout import Layout

@@ -166,7 +166,7 @@ def test_a_purge_that_was_killed_and_overtaken_by_an_update_still_takes_the_word
     assert sound(shelf)
 
 
-@pytest.mark.parametrize("moment", ["_write", "_finished"])
+@pytest.mark.parametrize("moment", ["write_rows", "_finished"])
 def test_what_a_killed_run_left_is_no_index_and_goes(shelf, monkeypatch, moment):
     real = getattr(build, moment)
 
