@@ -27,7 +27,7 @@ from retro_cli.models.language import (
 
 Floats = npt.NDArray[np.float32]
 LM = "lm"  # short for the default language model
-BATCH = 8
+BATCH = 4
 _PROMPT = "Passage: {}\nA question that this passage answers:"
 _LONGEST = 512  # tokens of a passage
 
