@@ -71,8 +71,10 @@ class Settings:
         return fingerprint([CHUNK_SCHEMA, tokenizer_sha256, reading, self.tokens, self.cut])
 
     def changed(self, **values: Any) -> Settings:
-        """A copy with every value that is not None put in."""
-        return replace(self, **{name: v for name, v in values.items() if v is not None})
+        """A copy with every value that is not None put in. Raises ConfigError."""
+        given = {name: value for name, value in values.items() if value is not None}
+        _check_known(given, "")
+        return replace(self, **given)
 
     def beyond(self, other: Settings) -> dict[str, Any]:
         """The values that differ from those of ``other``, by name."""
@@ -98,19 +100,21 @@ def load_settings(layout: Layout) -> Settings:
             f"{layout.root} has format {version}; this retro reads up to {FORMAT_VERSION}",
             "upgrade: pip install --upgrade retro-cli",
         )
+    _check_known(values, f"{layout.settings}: ")
+    return Settings(**values)
+
+
+def _check_known(values: dict[str, Any], where: str) -> None:
     known = {field.name: field for field in fields(Settings)}
     for name, value in values.items():
         if name not in known:
-            raise ConfigError(
-                f"{layout.settings}: unknown setting '{name}'", f"known: {', '.join(known)}"
-            )
+            raise ConfigError(f"{where}unknown setting '{name}'", f"known: {', '.join(known)}")
         expected = type(known[name].default)
         if type(value) is not expected:
             raise ConfigError(
-                f"{layout.settings}: {name} must be {expected.__name__}, not {value!r}",
-                "correct the file by hand",
+                f"{where}{name} must be {expected.__name__}, not {value!r}",
+                "correct the file by hand" if where else "retro.toml shows each setting's kind",
             )
-    return Settings(**values)
 
 
 def save_settings(layout: Layout, settings: Settings) -> None:

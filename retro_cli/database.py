@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from retro_cli.chunks.report import ChunkReport
     from retro_cli.embeddings.encoder import Encoder
+    from retro_cli.embeddings.stage import EmbedReport
+    from retro_cli.index.stage import IndexReport
     from retro_cli.query.finder import Finder
+    from retro_cli.status import Status
+    from retro_cli.verify import Verification
 
 
 class Database:
@@ -37,25 +42,66 @@ class Database:
     @classmethod
     def open(cls, path: str | Path) -> Database:
         """Open the database at ``path``. Raises UsageError, NotBuiltYet or IntegrityError."""
-        if not str(path):
-            raise UsageError("the database has no name", "name its folder")
-        return cls(Layout(Path(path)))
+        return cls(_layout(path))
 
     @classmethod
-    def build(cls, path: str | Path, inputs: Sequence[str], **settings: object) -> Database:
+    def build(
+        cls, path: str | Path, inputs: str | Path | Sequence[str | Path], **settings: Any
+    ) -> Database:
         """Create or update the database at ``path`` from files, folders, globs or URLs; open it.
 
         ``settings`` are those of ``retro.toml``, such as ``tokens=64`` or ``encoder="wordllama"``.
         Runs the stages that the commands run, with their errors.
         """
+        cls.chunk(path, inputs, **settings)
+        cls.embed(path)
+        cls.index(path)
+        return cls.open(path)
+
+    @staticmethod
+    def chunk(
+        path: str | Path, inputs: str | Path | Sequence[str | Path], **settings: Any
+    ) -> ChunkReport:
+        """The first stage, as ``retro chunk``: documents into chunks, or only what changed."""
+        from retro_cli import pipeline
+
+        named = [inputs] if isinstance(inputs, str | Path) else inputs
+        return pipeline.chunk(_layout(path), [str(each) for each in named], settings)
+
+    @staticmethod
+    def embed(path: str | Path, **settings: Any) -> EmbedReport:
+        """The second stage, as ``retro embed``: chunks into vectors."""
+        from retro_cli import pipeline
+
+        return pipeline.embed(_layout(path), settings)
+
+    @staticmethod
+    def index(path: str | Path, **job: Any) -> IndexReport:
+        """The third stage, as ``retro index``; ``job`` are fields of ``IndexJob``."""
         from retro_cli import pipeline
         from retro_cli.index.stage import IndexJob
 
-        layout = Layout(Path(path))
-        pipeline.chunk(layout, inputs, settings)
-        pipeline.embed(layout)
-        pipeline.index(layout, IndexJob(layout))
-        return cls(layout)
+        layout = _layout(path)
+        return pipeline.index(layout, IndexJob(layout, **job))
+
+    def status(self) -> Status:
+        """What is there, what is stale and why, as ``retro status``."""
+        from retro_cli.status import status
+
+        return status(self.retriever.layout)
+
+    def verify(self, sample: int = 64) -> Verification:
+        """Check every hash, and derive a sample of vectors again, as ``retro verify``."""
+        from retro_cli.verify import verify
+
+        return verify(self.retriever.layout, sample=sample)
+
+    def export(self, out: str | Path, *, vectors: bool = False, with_filtered: bool = False) -> int:
+        """Write the chunks to a file, as ``retro export``; their number is returned."""
+        from retro_cli.export import export
+
+        layout = self.retriever.layout
+        return export(layout, Path(out), vectors=vectors, with_filtered=with_filtered)
 
     @property
     def encoder(self) -> Encoder:
@@ -100,14 +146,14 @@ class Database:
             reranker = open_reranker(search.rerank)
         return Finder(self.retriever, encode, search, selection, reranker)
 
-    def query(self, text: str, k: int = 10, **how: Any) -> tuple[Hit, ...]:
+    def query(self, text: str, k: int = 5, **how: Any) -> tuple[Hit, ...]:
         """The ``k`` best hits for ``text``; ``how`` is what ``answer`` takes."""
         return self.answer([text], k, **how)[0].hits
 
     def answer(
         self,
         texts: Sequence[str],
-        k: int = 10,
+        k: int = 5,
         *,
         source: Sequence[str] = (),
         where: str = "",
@@ -116,7 +162,7 @@ class Database:
         """One Answer a text. ``chosen`` are fields of ``Search``, such as retriever="hybrid"."""
         return self.finder(Search(**chosen), source=source, where=where)(texts, k)
 
-    def search(self, vectors: npt.NDArray[np.float32], k: int = 10) -> list[Answer]:
+    def search(self, vectors: npt.NDArray[np.float32], k: int = 5) -> list[Answer]:
         """One Answer a row of ``vectors``: (n, dim) float32 unit rows."""
         return self.retriever.search(vectors, k)
 
@@ -133,3 +179,9 @@ class Database:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _layout(path: str | Path) -> Layout:
+    if not str(path):
+        raise UsageError("the database has no name", "name its folder")
+    return Layout(Path(path))

@@ -5,10 +5,30 @@ from __future__ import annotations
 import pytest
 
 from retro_cli.database import Database
-from retro_cli.errors import UsageError
+from retro_cli.errors import ConfigError, UsageError
 
 
 def test_an_empty_name_is_not_the_current_folder(db, monkeypatch):
     monkeypatch.chdir(db)
     with pytest.raises(UsageError, match="no name"):
         Database.open("")
+
+
+def test_the_stages_and_the_looks_are_the_commands(archive, static_encoder, tmp_path):
+    path = tmp_path / "p.db"
+    encoder = str(static_encoder)
+    assert Database.chunk(path, archive, encoder=encoder, tokens=16).live_rows > 10
+    assert Database.embed(path).rows_total > 10
+    assert Database.index(path, recall=0.9).generation.number == 1
+    with Database.build(path, str(archive)) as database:
+        assert [stage.state for stage in database.status().stages[:3]] == ["ok"] * 3
+        assert not database.verify(sample=4).problems
+        assert database.export(tmp_path / "c.jsonl") == database.retriever.generation.rows
+        assert len(database.query("the ferry")) == 5
+
+
+@pytest.mark.parametrize("wrong", [{"token": 16}, {"tokens": "16"}])
+def test_a_setting_that_is_not_known_is_told(archive, tmp_path, wrong):
+    with pytest.raises(ConfigError):
+        Database.build(tmp_path / "p.db", archive, **wrong)
+    assert not (tmp_path / "p.db").exists()
