@@ -40,8 +40,8 @@ def batch_of(size: int, length: int, vocabulary: int, read: bool) -> Batch:
     labels = ids.copy()
     labels[:, 0] = IGNORED
     places = np.broadcast_to(np.arange(length), ids.shape).copy()
-    chunks = length // M - 1 if read else 0
-    return Batch(ids, labels, places, random.integers(vocabulary, size=(size, chunks, K, 2 * M)))
+    neighbours = random.integers(vocabulary, size=(size, length // M - 1, K, 2 * M))
+    return Batch(ids, labels, places, neighbours if read else None)
 
 
 def stepping(model: Any, batch: Batch) -> Callable[[int], float]:

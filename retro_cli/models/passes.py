@@ -84,6 +84,7 @@ class Pass:
         self._chunk = chunk
         self._first = first_positions(mask, offset, past)
         self._carried = before is not None and bool(before.memories)
+        self._table = neighbours.ids.shape[1] > 0
         self._chunks = completed_chunks(self._first, tokens, chunk)
         self.slots = reading_slots(self._chunks, self._first, tokens, chunk, carried=self._carried)
         self.neighbours = neighbours.of(self._chunks)
@@ -98,8 +99,11 @@ class Pass:
 
     @property
     def completes(self) -> bool:
-        """Whether a chunk ends in this pass, so that its neighbours have to be encoded."""
-        return self._chunks.count > 0
+        """Whether a chunk ends in this pass, so that its neighbours have to be encoded.
+
+        From a table of no chunks there is nothing to read, nor to carry on.
+        """
+        return self._chunks.count > 0 and (self._table or self._carried)
 
     def source(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """The completed chunks' own activations and which of them are real.

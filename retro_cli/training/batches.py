@@ -21,7 +21,8 @@ ECHOES = 1  # sets the echoes' random numbers apart from those of packing
 
 @dataclass(frozen=True)
 class Batch:
-    """input_ids, labels, position_ids: (b, n) int64; neighbour_ids: (b, l-1, k, r) int64.
+    """input_ids, labels, position_ids: (b, n) int64; neighbour_ids: (b, l-1, k, r) int64, or None
+    where none are read.
 
     Each document of a sequence has positions from 0, so that attention keeps to it; the last
     token of one is never asked for the first of the next, nor does it read its neighbours.
@@ -30,7 +31,7 @@ class Batch:
     input_ids: Ids
     labels: Ids
     position_ids: Ids
-    neighbour_ids: Ids
+    neighbour_ids: Ids | None
 
     @property
     def scored(self) -> int:
@@ -67,7 +68,7 @@ class Batches:
             self._packed = (lap, pack(self.material.start, self.length, random))
         rows = self._packed[1][place * self.size : (place + 1) * self.size]
         batch = batch_of(rows, self.material, self.evidence, self.pad)
-        if not self.echoes or self.evidence is None:
+        if not self.echoes or batch.neighbour_ids is None:
             return batch
         random = np.random.default_rng([self.seed, number, ECHOES])
         return replace(
@@ -92,7 +93,7 @@ def batch_of(rows: Ids, material: Material, evidence: NeighbourTokens | None, pa
     labels = np.where(tokens < 0, IGNORED, tokens)
     labels[..., 0] = np.where(joins, labels[..., 0], IGNORED)
     flat = (count, length * size)
-    neighbours = np.full((count, max(length - 1, 0), 1, 1), NONE, dtype=np.int64)
+    neighbours = None
     if evidence is not None and length > 1:
         read = np.where(joins[:, 1:, None], material.neighbours[rows[:, :-1]], NONE)
         neighbours = evidence.read(read).astype(np.int64)

@@ -184,11 +184,12 @@ class Trainer:
 
 def summed_loss(model: Any, batch: Batch, device: Any) -> Tensor:
     """The negative log-likelihood of a batch's scored tokens, in nats, summed."""
+    read = batch.neighbour_ids
     return model(
         input_ids=torch.from_numpy(batch.input_ids).to(device),
         labels=torch.from_numpy(batch.labels).to(device),
         position_ids=torch.from_numpy(batch.position_ids).to(device),
-        neighbour_ids=torch.from_numpy(batch.neighbour_ids).to(device),
+        neighbour_ids=None if read is None else torch.from_numpy(read).to(device),
         use_cache=False, summed=True,
     ).loss  # fmt: skip
 

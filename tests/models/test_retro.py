@@ -140,6 +140,20 @@ def test_retrieval_off_and_no_neighbour_at_all_are_the_base_bit_for_bit(kind, m,
     assert torch.equal(logits(model, ids, neighbours[:, :0]), expected)
 
 
+@pytest.mark.parametrize("given", [None, torch.empty(2, 0, 2, 8, dtype=torch.long)])
+def test_without_a_table_nothing_that_was_added_computes(given):
+    model, ran = retro(4), []
+    for part in (model.added.encoder, *model.added.cca):
+        part.register_forward_hook(lambda *_: ran.append(1))
+    ids, neighbours = row_data(4, 14)
+    with torch.no_grad():
+        expected = model.backbone(ids).logits
+    assert torch.equal(logits(model, ids, given), expected)
+    assert not ran
+    logits(model, ids, neighbours)
+    assert len(ran) == 3
+
+
 @pytest.mark.parametrize(("kind", "m", "n"), CASES)
 def test_a_fresh_gate_is_the_base_bit_for_bit_and_learns_at_once(kind, m, n):
     model = retro(m, kind, shake=False)
