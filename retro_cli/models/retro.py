@@ -122,10 +122,10 @@ class RetroForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         path, config = saving.checked_folder(folder)
         if config.weights == ADDED_WEIGHTS:
             dtype = settings.pop("dtype", None)
-            backbone = saving.matching_base(config, base, **settings)
+            backbone = saving.matching_base(config, base, **saving.of_base(settings))
             model: RetroForCausalLM = cls(config, backbone)
             saving.load_added(model, path)
-            if dtype is not None:
+            if dtype not in (None, "auto"):
                 saving.cast_weights(model, dtype)
             return model
         with saving.damage_told(path):

@@ -23,6 +23,10 @@ Model = Any
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 BACKBONE = "backbone."
+# What AutoModel passes on of the folder that it was given: the base is another.
+_OF_FOLDER = (
+    "config", "revision", "subfolder", "trust_remote_code", "adapter_kwargs", "_from_auto",
+)  # fmt: skip
 
 
 def weights_hash(model: Model) -> str:
@@ -59,6 +63,11 @@ def _folder(name: str | Path) -> str | Path:
 def local(settings: dict[str, Any]) -> dict[str, Any]:
     """What from_pretrained is told, with no network and no pickled weights unless it asks."""
     return {"local_files_only": True, "use_safetensors": True, **settings}
+
+
+def of_base(settings: dict[str, Any]) -> dict[str, Any]:
+    """Of what from_pretrained is told, that which holds for the base of added weights too."""
+    return {name: value for name, value in settings.items() if name not in _OF_FOLDER}
 
 
 @contextmanager

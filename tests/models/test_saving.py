@@ -93,6 +93,22 @@ def test_a_wanted_dtype_is_that_of_all_weights_however_they_were_saved(fitted, t
     assert torch.equal(logits(added, IDS, NEIGHBOURS), logits(whole, IDS, NEIGHBOURS))
 
 
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, "auto"])
+def test_added_weights_open_by_the_ecosystems_own_class(dtype, fitted, tmp_path):
+    model, folder = fitted
+    model.save_pretrained(tmp_path / "added", added_only=True)
+    asked = {} if dtype is None else {"dtype": dtype}
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "added", **asked)
+    expected = RetroForCausalLM.from_pretrained(tmp_path / "added", **asked)
+    assert isinstance(loaded, RetroForCausalLM)
+    assert torch.equal(logits(loaded, IDS, NEIGHBOURS), logits(expected, IDS, NEIGHBOURS))
+    assert settings(loaded) == settings(expected)
+    assert not any(weight.requires_grad for weight in loaded.backbone.parameters())
+    moved = folder.rename(tmp_path / "elsewhere")
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "added", base=moved, **asked)
+    assert torch.equal(logits(loaded, IDS, NEIGHBOURS), logits(expected, IDS, NEIGHBOURS))
+
+
 def test_added_weights_refuse_another_base(fitted, tmp_path):
     model, _ = fitted
     model.save_pretrained(tmp_path / "added", added_only=True)
