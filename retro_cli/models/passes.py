@@ -153,14 +153,7 @@ def begin_pass(
     tokens: (batch, tokens, ...). cache: with the state of the pass before, or None.
     """
     batch, count, device = tokens.shape[0], tokens.shape[1], tokens.device
-    past = 0 if cache is None else cache.get_seq_length()
-    state: DecodingState | None = getattr(cache, "retro_state", None) if past else None
-    if past and (state is None or state.seen != past):
-        raise UsageError(
-            "the neighbours begin in the middle of a cached sequence",
-            "pass neighbour_ids from its first call on, if only of the shape "
-            "(batch, 0, neighbours, tokens), and in every call",
-        )
+    state, past = _before(cache)
     if mask is not None and mask.shape != (batch, past + count):
         raise UsageError(
             f"an attention mask of the shape {tuple(mask.shape)} does not fit",
@@ -175,6 +168,29 @@ def begin_pass(
         chunk=config.chunk_length,
         before=state,
     )
+
+
+def _before(cache: Any) -> tuple[DecodingState | None, int]:
+    """What the passes before left beside the cache, and how many tokens they had."""
+    if getattr(cache, "is_compileable", False):
+        raise UsageError(
+            "a cache of fixed size does not go with neighbours",
+            'leave out cache_implementation="static"; the usual one grows',
+        )
+    past = 0 if cache is None else int(cache.get_seq_length())
+    state: DecodingState | None = getattr(cache, "retro_state", None) if past else None
+    if state is not None and state.seen > past:
+        raise UsageError(
+            f"the cache was cut back to {past} of {state.seen} tokens, as decoding by guesses does",
+            "with neighbours leave out prompt_lookup_num_tokens and assistant models",
+        )
+    if past and (state is None or state.seen != past):
+        raise UsageError(
+            "the neighbours begin in the middle of a cached sequence",
+            "pass neighbour_ids from its first call on, if only of the shape "
+            "(batch, 0, neighbours, tokens), and in every call",
+        )
+    return state, past
 
 
 def checked_neighbours(

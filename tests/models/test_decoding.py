@@ -149,3 +149,18 @@ def test_neighbours_cannot_begin_in_the_middle_of_a_cache():
     MODEL(ids[:, 5:8], past_key_values=cache)
     with pytest.raises(UsageError, match="middle"):
         MODEL(ids[:, 8:], neighbour_ids=neighbours, past_key_values=cache)
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"cache_implementation": "static"}, "fixed size"),
+        ({"prompt_lookup_num_tokens": 3}, "guess"),
+    ],
+)
+def test_ways_to_generate_that_cannot_read_neighbours_are_refused_in_words(how, says):
+    ids, neighbours = tokens(1, 6), tokens(1, 9, 2, 8, seed=3)
+    given = {"attention_mask": torch.ones_like(ids), "max_new_tokens": 12, "do_sample": False}
+    with pytest.raises(UsageError, match=says):
+        MODEL.generate(ids, neighbour_ids=neighbours, **given, **how)
+    assert MODEL.generate(ids, **given, **how).shape == (1, 18)
