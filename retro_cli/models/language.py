@@ -16,10 +16,10 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
 )
-from transformers.utils.logging import disable_progress_bar
 
 from retro_cli.errors import IntegrityError, UsageError
 from retro_cli.models.base import DEFAULT_BASE, find_language_model, model_fields
+from retro_cli.models.quiet import without_bars
 
 CAUSAL, SEQ2SEQ, MASKED = "causal", "sequence-to-sequence", "masked"
 _LOADERS = {
@@ -63,9 +63,8 @@ def open_language_model(
         example = f", such as {DEFAULT_BASE}" if CAUSAL in kinds else ""
         wanted = " or ".join(f"a {each} one" for each in kinds)
         raise UsageError(f"{name} is {what}{whose}", f"name {wanted}{example}")
-    disable_progress_bar()  # it would be drawn over retro's own, also under --quiet
     dtype = torch.float32 if where == "cpu" else "auto"
-    with load_errors(folder):
+    with load_errors(folder), without_bars():
         network = _LOADERS[kind].from_pretrained(folder, dtype=dtype, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return LanguageModel(folder, kind, network.to(where).eval(), tokenizer)

@@ -28,6 +28,7 @@ from retro_cli.models.families import family
 from retro_cli.models.loss import summed_nats
 from retro_cli.models.mass import AttentionMass
 from retro_cli.models.passes import DecodingState, Pass, begin_pass
+from retro_cli.models.quiet import without_bars
 
 Tensor = Any
 INITIAL_SCALE = 0.02
@@ -128,7 +129,7 @@ class RetroForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
             if dtype not in (None, "auto"):
                 saving.cast_weights(model, dtype)
             return model
-        with saving.damage_told(path):
+        with saving.damage_told(path), without_bars():
             whole: RetroForCausalLM
             whole, report = super().from_pretrained(
                 str(path), *args, output_loading_info=True, **saving.local(settings)
@@ -144,7 +145,8 @@ class RetroForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         if added_only:
             saving.save_added(self, Path(save_directory))
         else:
-            super().save_pretrained(save_directory, *args, **settings)
+            with without_bars():
+                super().save_pretrained(save_directory, *args, **settings)
 
     def forward(
         self,

@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM
 from retro_cli.errors import InputNotFound, IntegrityError, UsageError
 from retro_cli.models.base import find_base, goes_by_name, portable_name
 from retro_cli.models.config import ADDED_WEIGHTS, RetroConfig
+from retro_cli.models.quiet import without_bars
 
 Model = Any
 WEIGHTS_FILE = "model.safetensors"
@@ -48,7 +49,7 @@ def load_base(name: str | Path, **settings: Any) -> Model:
     folder = find_base(name, allow_download=not here) if goes_by_name(name) else _folder(name)
     if here and not (Path(folder) / CONFIG_FILE).is_file():
         raise InputNotFound(f"no model in {folder}", f"a folder with a {CONFIG_FILE} is needed")
-    with damage_told(folder):
+    with damage_told(folder), without_bars():
         model = AutoModelForCausalLM.from_pretrained(str(folder), **settings)
     model.config.name_or_path = portable_name(name if goes_by_name(name) else folder)
     return model

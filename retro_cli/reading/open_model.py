@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transformers.utils.logging import disable_progress_bar
-
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.errors import UsageError
 from retro_cli.models.base import TOKENIZER
@@ -37,7 +35,6 @@ def open_model(
             f"{config.vocab_size:,} tokens",
             "it is not the model's tokenizer",
         )
-    disable_progress_bar()  # it would be drawn over retro's own, also under --quiet
     model = RetroForCausalLM.from_pretrained(folder, base=base)
     if where == "cpu":
         model.added.float()  # weights that ship are in half precision, which a CPU is slow in

@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 from model_helpers import BASES, base, logits, retro, shaken, tokens
 from transformers import AutoModelForCausalLM
+from transformers.utils.logging import enable_progress_bar, is_progress_bar_enabled
 
 from retro_cli.errors import InputNotFound, IntegrityError, UsageError
 from retro_cli.models.retro import RetroForCausalLM
@@ -159,3 +160,16 @@ def test_the_same_weights_have_the_same_hash_and_others_another():
     assert weights_hash(base()) == weights_hash(base())
     assert weights_hash(base()) != weights_hash(base(seed=1))
     assert weights_hash(base().to(torch.bfloat16)) != weights_hash(base())
+
+
+def test_nothing_draws_a_bar_of_its_own_and_those_of_others_stay(fitted, tmp_path, capfd):
+    model, folder = fitted
+    enable_progress_bar()
+    capfd.readouterr()
+    model.save_pretrained(tmp_path / "added", added_only=True)
+    model.save_pretrained(tmp_path / "whole")
+    RetroForCausalLM.from_base(folder, encoder_width=12, encoder_heads=3)
+    for saved in ("added", "whole"):
+        RetroForCausalLM.from_pretrained(tmp_path / saved)
+    assert capfd.readouterr().err == ""
+    assert is_progress_bar_enabled()
