@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from retro_cli.chunks.where import parse_where
 from retro_cli.errors import UsageError
+from retro_cli.index.catalogue import current_name
 from retro_cli.query.retrieve import Answer, Hit, Retriever
 from retro_cli.query.search import Search
 from retro_cli.store.layout import Layout
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Database:
-    """A retrieval database opened for reading: one generation, for as long as it is open."""
+    """A retrieval database opened for reading: one generation, until it is closed or renewed."""
 
     def __init__(self, layout: Layout) -> None:
         self.retriever = Retriever(layout)
@@ -165,6 +166,24 @@ class Database:
     def search(self, vectors: npt.NDArray[np.float32], k: int = 5) -> list[Answer]:
         """One Answer a row of ``vectors``: (n, dim) float32 unit rows."""
         return self.retriever.search(vectors, k)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether there is no newer generation than the one that is open. Reads one small file."""
+        return current_name(self.retriever.layout.index) == self.retriever.generation.file_name
+
+    def renew(self) -> bool:
+        """Open the newest generation in place of this one; whether it is another.
+
+        Raises as ``open`` does, and then leaves the old one open.
+        """
+        if self.is_current:
+            return False
+        before, self.retriever = self.retriever, Retriever(self.retriever.layout)
+        if before.generation.encoder != self.retriever.generation.encoder:
+            self._encoder = None
+        before.close()
+        return True
 
     def close(self) -> None:
         self.retriever.close()

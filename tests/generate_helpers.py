@@ -79,6 +79,21 @@ class ByText:
         return Evidence(text, hits, found.astype(np.int32))
 
 
+class Renewed(ByText):
+    """Another database than before from the n-th step on, which shows what ``shown`` says."""
+
+    def __init__(self, step, shown, **sizes):
+        super().__init__(**sizes)
+        self.left, self.shown = step, shown
+
+    def renewed(self):
+        self.left -= 1
+        return None if self.left else self.shown
+
+    def _answer(self, text):
+        return super()._answer(text if self.left > 0 else text + "!")
+
+
 def table(looks, k=2, r=8, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(3, VOCABULARY, (looks, k, r), generator=generator)

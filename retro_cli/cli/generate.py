@@ -17,7 +17,7 @@ from retro_cli.models.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from retro_cli.database import Database
-    from retro_cli.generate.live import LiveRetriever
+    from retro_cli.generate.live import LiveRetriever, NewestRetriever
     from retro_cli.generate.trace import TracedToken
     from retro_cli.readers.open import OpenReader
 
@@ -152,7 +152,7 @@ def generate(
         database = None if no_retrieval else held.enter_context(_opened(db))
         transformers_logging.set_verbosity_error()
         opened = open_reader(reader, wanted)
-        retriever = None if database is None else _live(database, opened)
+        retriever = None if database is None else _newest(database, opened)
         out = generate_out.output(words, show)
         watchers: list[Callable[[TracedToken], Any]] = [out.token]
         if trace is not None:
@@ -188,6 +188,12 @@ def _opened(db: Path) -> Database:
     from retro_cli.database import Database
 
     return Database.open(db)
+
+
+def _newest(database: Database, opened: OpenReader) -> NewestRetriever:
+    from retro_cli.generate.live import NewestRetriever
+
+    return NewestRetriever(database, lambda: _live(database, opened))
 
 
 def _live(database: Database, opened: OpenReader) -> LiveRetriever:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
-from retro_cli.query.retrieve import Answer
+from retro_cli.query.retrieve import Answer, Hit, Retriever
 from retro_cli.query.search import Find
 from retro_cli.readers.interface import Evidence
 from retro_cli.reading.evidence import NeighbourTokens
@@ -33,3 +34,44 @@ class LiveRetriever:
         nothing = np.empty((len(ids), 0), dtype=np.int32)
         tokens = nothing if self._tokens is None else self._tokens.read(ids)
         return Evidence(query, answer.hits, tokens, answer.metric)
+
+
+class Renewable(Protocol):
+    """A database of which there may be a newer generation than the one that is open."""
+
+    @property
+    def retriever(self) -> Retriever:
+        """Of the generation that is open."""
+
+    def renew(self) -> bool:
+        """Open the newest generation; whether it is another."""
+
+
+class NewestRetriever:
+    """Searches the newest generation of a database, however long it was open before.
+
+    So a rule that is put in force while a text is written holds from its next token on.
+    """
+
+    def __init__(self, database: Renewable, open_live: Callable[[], LiveRetriever]) -> None:
+        """open_live: what searches the generation that the database has open."""
+        self._database, self._open_live = database, open_live
+        self._live = open_live()
+
+    def search(self, queries: Sequence[str], k: int) -> list[Evidence]:
+        """As LiveRetriever does."""
+        return self._live.search(queries, k)
+
+    def renewed(self) -> Callable[[Hit], bool] | None:
+        """Where there is a newer generation, search that one from now on; what it still shows of
+        what was found before, the chunk and its continuation. None where there is none."""
+        if not self._database.renew():
+            return None
+        self._live = self._open_live()
+        own = self._database.retriever.own
+
+        def shown(hit: Hit) -> bool:
+            last = hit.chunk + bool(hit.continuation)
+            return last < len(own) and bool(own[hit.chunk : last + 1].all())
+
+        return shown

@@ -12,7 +12,7 @@ from retro_cli.generate.beams import search_beams
 from retro_cli.generate.decoding import Choose, Decoding, chooser
 from retro_cli.generate.detokenise import Detokeniser
 from retro_cli.generate.trace import Continuation, Timing, Trace, TracedToken
-from retro_cli.readers.interface import Reader, Reading, Retriever
+from retro_cli.readers.interface import Reader, Reading, RenewedRetriever, Retriever
 
 Watch = Callable[[TracedToken], Any]
 
@@ -72,13 +72,15 @@ class _Run:
         self.reading: Reading = reader.start(ids)
 
     def look_up(self) -> None:
-        """Give the reading what it asks for, if anything."""
-        if self._retriever is None or not (queries := self.reading.queries()):
+        """Give the reading what it asks for, if anything, and take what may not be shown."""
+        if self._retriever is None:
             return
         begun = time.perf_counter()
-        evidence = self._retriever.search(queries, self._reader.k)
+        if isinstance(self._retriever, RenewedRetriever) and (shown := self._retriever.renewed()):
+            self.reading.forget(shown)
+        if queries := self.reading.queries():
+            self.reading.receive(self._retriever.search(queries, self._reader.k))
         self._retrieval += time.perf_counter() - begun
-        self.reading.receive(evidence)
 
     def follow(
         self, choose: Choose, ends: Collection[int], most: int, watch: Watch

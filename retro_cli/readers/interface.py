@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +70,14 @@ class Retriever(Protocol):
         """The evidence of each query, found together; fewer than ``k`` hits if there are fewer."""
 
 
+@runtime_checkable
+class RenewedRetriever(Retriever, Protocol):
+    """One whose database may change while a text is written."""
+
+    def renewed(self) -> Callable[[Hit], bool] | None:
+        """Whether a hit of before may be shown still; None where nothing has changed."""
+
+
 class Reading(Protocol):
     """One prompt under way, as rows that continue it differently: one row, or a row a beam."""
 
@@ -78,6 +86,10 @@ class Reading(Protocol):
 
     def receive(self, evidence: Sequence[Evidence]) -> None:
         """The answers to ``queries``, in its order."""
+
+    def forget(self, shown: Callable[[Hit], bool]) -> None:
+        """Where a hit that was read may not be shown any more, go on as if nothing had been
+        read: no later step is conditioned by it, and ``queries`` asks for everything anew."""
 
     def step(self) -> Step:
         """The next token's distribution, given all tokens so far."""

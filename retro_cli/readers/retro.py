@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,6 +13,7 @@ from transformers import DynamicCache
 
 from retro_cli.errors import UsageError
 from retro_cli.models.retro import RetroForCausalLM
+from retro_cli.query.retrieve import Hit
 from retro_cli.readers.interface import Evidence, Step
 from retro_cli.reading.texts import padded
 
@@ -76,10 +77,15 @@ class RetroReading:
         self._reader = reader
         self._ids = [list(prompt)]
         self._evidence: list[list[Evidence]] = [[]]
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is read yet of the tokens there are."""
         self._table: Tensor | None = None  # (rows, chunks, k, r)
+        self._forgotten = len(self._evidence[0])  # look-ups before those in the table
         self._looked = 0  # tokens at the last look-up, which ended a chunk
         self._seen = 0  # tokens in the cache
-        self._cache = DynamicCache(config=reader.model.config.base_config)
+        self._cache = DynamicCache(config=self._reader.model.config.base_config)
 
     @property
     def length(self) -> int:
@@ -88,7 +94,8 @@ class RetroReading:
 
     def queries(self) -> list[str]:
         if self._looked == 0:
-            return [self._reader.decode(self._ids[0][a:b]).strip("�") for a, b in self._borders()]
+            places = [(ids, *border) for ids in self._ids for border in self._borders()]
+            return [self._reader.decode(ids[a:b]).strip("�") for ids, a, b in places]
         if self.length - self._looked < self._reader.stride:
             return []
         return [self._reader.decode(ids[-self._reader.chunk :]).strip("�") for ids in self._ids]
@@ -107,6 +114,11 @@ class RetroReading:
         for row, known in enumerate(self._evidence):
             known.extend(evidence[row * table.shape[1] : (row + 1) * table.shape[1]])
         self._looked = self.length
+
+    def forget(self, shown: Callable[[Hit], bool]) -> None:
+        known = (found for row in self._evidence for found in row[self._forgotten :])
+        if not all(shown(hit) for found in known for hit in found.hits):
+            self._begin()
 
     def _tokens(self, evidence: Evidence) -> Any:
         """(k, r) int64, -1 where there is no neighbour or no token."""
@@ -141,7 +153,7 @@ class RetroReading:
     @property
     def _offset(self) -> int:
         """The chunk position of the first token: the last look-up ended a chunk."""
-        return self._reader.chunk * len(self._evidence[0]) - self._looked
+        return self._reader.chunk * (len(self._evidence[0]) - self._forgotten) - self._looked
 
     def advance(self, parents: Sequence[int], tokens: Sequence[int]) -> None:
         if list(parents) != list(range(len(self._ids))):

@@ -145,6 +145,30 @@ def test_a_source_that_is_filtered_out_is_read_no_more(retro, db, write, tmp_pat
     assert left.isdisjoint(before)
 
 
+def test_a_source_that_is_filtered_out_in_mid_text_is_read_no_more(
+    retro, db, write, tmp_path, monkeypatch
+):
+    from retro_cli.cli import generate_out
+
+    tell, told, taken = generate_out.tell, [], []
+
+    def tell_and_filter(watchers, token):
+        tell(watchers, token)
+        told.append(token)
+        if len(told) == 5:
+            taken.append(token.evidence.hits[0].source)
+            assert retro("filter", "add", db, "--source", taken[0], "--reason", "test").code == 0
+
+    monkeypatch.setattr(generate_out, "tell", tell_and_filter)
+    done = write("--trace", tmp_path / "t.jsonl")
+    assert done.code == 0, done.err
+    read = [{n["source"] for n in line["neighbours"]} for line in lines(tmp_path / "t.jsonl")]
+    assert taken[0] in read[4]
+    assert len(read) == LESS[1]
+    assert not any(taken[0] in each for each in read[5:])
+    assert all(read[5:])
+
+
 def test_what_is_filtered_out_everywhere_leaves_the_base_model(retro, db, write, model):
     assert retro("filter", "add", db, "--source", "*", "--reason", "all", "--yes").code == 0
     found = write("--json", "-v")

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from generate_helpers import ByText, Fixed, reader, speaking, table
+from generate_helpers import ByText, Fixed, Renewed, reader, speaking, table
 
 from retro_cli.errors import UsageError
 from retro_cli.generate.decoding import Decoding
@@ -67,6 +67,58 @@ def test_beams_with_neighbours_of_their_own_have_the_probability_of_the_whole(mo
         assert token.logprob == pytest.approx(again.logprob, abs=1e-4)
         assert token.evidence.query == again.evidence.query
     assert [found.query for found in trace.evidence] == [found.query for found in forced.evidence]
+
+
+def told_anew(mine, given, retriever):
+    """The log-probabilities of what follows some tokens, if all is looked up now."""
+    reading = mine.start(given)
+    reading.receive(retriever.search(reading.queries(), mine.k))
+    return reading.step().logprobs[0]
+
+
+@pytest.mark.parametrize("step", [2, 4, 7, 10])
+@pytest.mark.parametrize("stride", [1, 3, 4])
+def test_what_may_not_be_shown_any_more_conditions_no_token_from_then_on(
+    model, bpe_path, step, stride
+):
+    mine = reader(model, bpe_path, stride=stride)
+    before = generate(mine, ByText(), PROMPT, Decoding(12))
+    changed = Renewed(step, lambda _: False)
+    trace = generate(mine, changed, PROMPT, Decoding(12))
+    known = step - 1  # tokens that were there when the rule came
+    assert ids(trace)[:known] == ids(before)[:known]
+    so_far = [*mine.encode(PROMPT), *ids(trace)[:known]]
+    expected = told_anew(mine, so_far, changed)
+    assert ids(trace)[known] == int(expected.argmax())
+    assert trace.tokens[known].logprob == pytest.approx(float(expected.max()), abs=1e-4)
+    reads = [token.read for token in trace.tokens]
+    assert reads == sorted(reads)
+    assert all(trace.evidence[token.read] is token.evidence for token in trace.tokens)
+
+
+def test_a_new_generation_that_shows_all_that_was_read_changes_nothing_before_the_next_look_up(
+    model, bpe_path
+):
+    mine = reader(model, bpe_path)
+    before = generate(mine, ByText(), PROMPT, Decoding(4))
+    assert ids(generate(mine, Renewed(3, lambda _: True), PROMPT, Decoding(4))) == ids(before)
+
+
+@pytest.mark.parametrize("step", [3, 6])
+def test_beams_too_go_on_without_what_was_taken_away(model, bpe_path, step):
+    mine, changed = reader(model, bpe_path), Renewed(step, lambda _: False)
+    trace = generate(mine, changed, PROMPT, Decoding(9, beams=3))
+    for known in range(step - 1, 9):
+        token = trace.tokens[known]
+        if token.read == trace.tokens[step - 1].read:
+            so_far = [*mine.encode(PROMPT), *ids(trace)[: step - 1]]
+            reading = mine.start(so_far)
+            reading.receive(changed.search(reading.queries(), mine.k))
+            for given in ids(trace)[step - 1 : known]:
+                reading.step()
+                reading.advance([0], [given])
+            logprob = float(reading.step().logprobs[0, token.token])
+            assert token.logprob == pytest.approx(logprob, abs=1e-4)
 
 
 def test_a_beam_search_finds_nothing_worse_than_greedy_does(model, bpe_path):

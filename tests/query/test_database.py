@@ -32,3 +32,17 @@ def test_a_setting_that_is_not_known_is_told(archive, tmp_path, wrong):
     with pytest.raises(ConfigError):
         Database.build(tmp_path / "p.db", archive, **wrong)
     assert not (tmp_path / "p.db").exists()
+
+
+def test_a_database_is_renewed_once_there_is_a_newer_generation_and_keeps_its_encoder(retro, db):
+    with Database.open(db) as database:
+        (before,) = database.query("the ferry", k=1)
+        encoder = database.encoder
+        assert not database.renew()
+        done = retro("filter", "add", db, "--source", before.source, "--reason", "test")
+        assert done.code == 0, done.err
+        assert database.query("the ferry", k=1) == (before,)
+        assert database.renew()
+        assert before.source not in {hit.source for hit in database.query("the ferry", k=50)}
+        assert database.encoder is encoder
+        assert not database.renew()
