@@ -22,6 +22,7 @@ from retro_cli.training.settings import TrainingSettings
 
 Tensor = Any
 TASK = "training"
+_SLOWER = "start again in another folder with a lower --learning-rate"
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class Trainer:
                 self._record(step, loss, norm, seen, time.monotonic() - started)
                 done = step + 1
                 if done % settings.save_every == 0 or done == settings.steps:
+                    self._check_weights(done, checkpoint)
                     checkpoint = self._save(done) or checkpoint
         self.progress.finished(TASK)
         seconds = max(time.monotonic() - begun, 1e-9)
@@ -168,6 +170,15 @@ class Trainer:
                 seconds=round(seconds, 4),
             )  # fmt: skip
 
+    def _check_weights(self, step: int, checkpoint: Path | None) -> None:
+        """An update may break weights whose loss was a number. Raises TrainingDiverged."""
+        for name, weight in self.trained.items():
+            if not torch.isfinite(weight).all():
+                raise TrainingDiverged(
+                    f"{name} holds what is no number after step {step:,}; {_kept(checkpoint)}",
+                    _SLOWER,
+                )
+
     def _save(self, step: int) -> Path | None:
         path = None
         if self.accelerator.is_main_process:
@@ -195,9 +206,11 @@ def summed_loss(model: Any, batch: Batch, device: Any) -> Tensor:
 
 
 def _diverged(step: int, loss: float, norm: float, checkpoint: Path | None) -> TrainingDiverged:
-    where = f"the last good weights are in {checkpoint}" if checkpoint else "nothing was saved yet"
     what = f"loss {loss}, gradient norm {norm}"
     return TrainingDiverged(
-        f"the loss is no number at step {step + 1:,} ({what}); {where}",
-        "start again in another folder with a lower --learning-rate",
+        f"the loss is no number at step {step + 1:,} ({what}); {_kept(checkpoint)}", _SLOWER
     )
+
+
+def _kept(checkpoint: Path | None) -> str:
+    return f"the last good weights are in {checkpoint}" if checkpoint else "nothing was saved yet"

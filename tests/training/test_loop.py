@@ -121,6 +121,26 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_last_good_checkpoi
     assert all(torch.isfinite(weight).all() for weight in weights.values())
 
 
+def test_weights_that_an_update_broke_are_not_saved(tmp_path):
+    model = scratch()
+    running = trainer(tmp_path, model)
+    original = running._step
+
+    def step(number, batches):
+        found = original(number, batches)
+        if number == 9:  # the last before a checkpoint; its own loss was a number
+            with torch.no_grad():
+                next(model.added.parameters()).fill_(math.inf)
+        return found
+
+    running._step = step
+    with pytest.raises(TrainingDiverged, match=r"after step 10\b.*step-0000005"):
+        running.run()
+    kept = Checkpoints(tmp_path / "checkpoints", "run")
+    assert [path.name for path in kept.all()] == ["step-0000005"]
+    assert kept.load(kept.last())[0] == 5
+
+
 def test_a_damaged_checkpoint_is_not_resumed_from(tmp_path):
     trainer(tmp_path, scratch()).run()
     last = Checkpoints(tmp_path / "checkpoints", "run").last()
