@@ -70,6 +70,7 @@ def train(run: Run, *, overwrite: bool = False, progress: Progress = SILENT) -> 
     checkpoints = Checkpoints(run.out / CHECKPOINTS, identity)
     if record is not None and record["run"] == identity:
         progress.note(f"{run.out} is finished: nothing is left to do")
+        once(checkpoints.clear)  # where a kill came between the record and this
         return RunReport(str(run.out), None, *_counts(model), None)
     if record is not None or (checkpoints.all() and checkpoints.last() is None):
         raise UsageError(

@@ -154,6 +154,26 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(
     assert same[0] == same[1]
 
 
+def test_a_run_killed_between_its_record_and_its_end_leaves_no_checkpoints_for_ever(
+    retro, exact_db, base_folder, tmp_path, monkeypatch
+):
+    from retro_cli.training.checkpoint import Checkpoints
+
+    def die(self):
+        raise KeyboardInterrupt
+
+    asked = ["fit", exact_db, "--base", base_folder, "--out", "m", *SHAPE, *SHORT]
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "clear", die)
+        assert retro(*asked).code == 130
+    assert (tmp_path / "m" / "training.json").is_file()
+    assert (tmp_path / "m" / "checkpoints").is_dir()
+    again = retro(*asked)
+    assert again.code == 0
+    assert "nothing is left to do" in again.err
+    assert not (tmp_path / "m" / "checkpoints").exists()
+
+
 def test_a_loss_that_is_no_number_ends_the_command_and_names_the_last_checkpoint(
     retro, exact_db, base_folder, tmp_path, monkeypatch
 ):
