@@ -19,6 +19,7 @@ from retro_cli.training.checkpoint import Checkpoints
 from retro_cli.training.metrics import Metrics
 from retro_cli.training.schedule import learning_rate
 from retro_cli.training.settings import TrainingSettings
+from retro_cli.wording import counted
 
 Tensor = Any
 TASK = "training"
@@ -52,6 +53,7 @@ class Trainer:
         self.settings, self.batches, self.progress = settings, batches, progress
         self.checkpoints, self.accelerator = checkpoints, accelerator
         self.bare = model
+        self._passes = settings.passes_each(self._processes)
         self.trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
         optimiser = torch.optim.AdamW(self._groups(), lr=0.0, betas=settings.betas, fused=True)
         self.model, self.optimiser = accelerator.prepare(model, optimiser)
@@ -85,8 +87,13 @@ class Trainer:
     def run(self) -> Outcome:
         """Take the steps that are left. Raises TrainingDiverged, DiskFull."""
         settings, begun, tokens = self.settings, time.monotonic(), 0
-        left = (settings.steps - self.first) * settings.sequence * self._batches_a_step
+        left = (settings.steps - self.first) * settings.sequence * settings.accumulate
         left *= settings.batch
+        self.progress.note(
+            f"training in {counted(self._processes, 'process', 'processes')} on "
+            f"{self.accelerator.device.type}, {settings.accumulate * settings.batch:,} sequences "
+            "a step"
+        )
         self._train_mode()
         self.progress.started(TASK, left, "tokens")
         checkpoint = self.checkpoints.last()
@@ -118,10 +125,6 @@ class Trainer:
     def _processes(self) -> int:
         return int(self.accelerator.num_processes)
 
-    @property
-    def _batches_a_step(self) -> int:
-        return self.settings.accumulate * self._processes
-
     def _train_mode(self) -> None:
         self.model.train()
         if not any(p.requires_grad for p in self.bare.backbone.parameters()):
@@ -129,11 +132,8 @@ class Trainer:
 
     def _of_step(self, step: int) -> list[Batch]:
         """This process's batches of a step."""
-        first = step * self._batches_a_step + self.accelerator.process_index
-        return [
-            self.batches.at(first + turn * self._processes)
-            for turn in range(self.settings.accumulate)
-        ]
+        first = step * self.settings.accumulate + self.accelerator.process_index
+        return [self.batches.at(first + turn * self._processes) for turn in range(self._passes)]
 
     def _step(self, step: int, batches: list[Batch]) -> tuple[float, float]:
         """One update; its mean loss in nats a token, and the norm of the gradient before it."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from retro_cli.config import fingerprint
 from retro_cli.errors import UsageError
+from retro_cli.wording import counted
 
 PRECISIONS = ("auto", "fp32", "bf16")
 BEGINNINGS = ("induction", "random")
@@ -17,7 +18,8 @@ class TrainingSettings:
     """How weights are trained. The defaults fit a small model on two CPU cores in minutes.
 
     sequence: tokens in a sequence, a multiple of the model's chunk. batch: sequences in one
-    forward pass on one device. accumulate: passes in one step. steps: updates of the weights.
+    forward pass on one device. accumulate: passes in one step, whichever processes take them, so
+    that a step is the same on any number of devices. steps: updates of the weights.
     learning_rate: the peak; warmup: steps to it; then a cosine to ``final`` of it. betas,
     weight_decay, clip: of AdamW and the norm of the gradient. neighbours: k. precision: bf16 runs
     the matrix work in bfloat16 (weights, gradients and the optimiser stay in float32). save_every:
@@ -62,6 +64,19 @@ class TrainingSettings:
     def changed(self, **values: Any) -> TrainingSettings:
         """A copy with every value that is not None put in."""
         return replace(self, **{name: v for name, v in values.items() if v is not None})
+
+    def passes_each(self, processes: int) -> int:
+        """The passes of a step that each process takes. Raises UsageError if they cannot share."""
+        if self.accumulate % processes == 0:
+            return self.accumulate // processes
+        rows = self.batch * self.accumulate
+        like = f"--batch {rows // processes} " if rows % processes == 0 else ""
+        raise UsageError(
+            f"{processes} processes cannot share the {counted(self.accumulate, 'pass', 'passes')} "
+            "of a step",
+            f"choose a multiple of {processes}, as in {like}--accumulate {processes}"
+            + (", which makes the same step" if like else ""),
+        )
 
     def curve_fingerprint(self) -> str:
         """Runs with equal ones, model and material have equal loss curves."""

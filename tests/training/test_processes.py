@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 from pathlib import Path
 from training_helpers import SETTINGS, material, scratch, trainer
 from retro_cli.training.devices import once
-settings = SETTINGS.changed(accumulate=1, steps=4)
+settings = SETTINGS.changed(accumulate=2, steps=4)
 folder = Path({folder!r})
 once(lambda: (folder / "once").write_text((folder / "once").read_text() + "x"))
 trainer(folder, scratch(), settings, material((16,) * 8)).run()
@@ -67,11 +67,14 @@ def test_the_command_in_two_processes_makes_the_model_that_one_makes(
     assert retro("build", archive, "--db", "a.db", *cut).code == 0
     asked = [
         "train", "a.db", "--cca-layers", "2", "--encoder-width", 16, "--encoder-heads", 2,
-        "--steps", 3, "--sequence", 128, "--batch", 1, "--precision", "fp32",
+        "--steps", 3, "--sequence", 128, "--batch", 1, "--accumulate", 2, "--precision", "fp32",
     ]  # fmt: skip
     ended = in_two_processes("-m", "retro_cli", *asked, "--out", "two")
     assert ended.stderr.count("train: 3 steps") == 1
-    assert retro(*asked, "--accumulate", 2, "--out", "one").code == 0
+    assert ended.stderr.count("training in 2 processes") == 1
+    one = retro(*asked, "--out", "one")
+    assert one.code == 0
+    assert "training in 1 process on cpu" in one.err
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
     for name in ("config.json", "tokenizer.json", "training.json", "loss.svg"):
         assert (tmp_path / "two" / name).is_file()

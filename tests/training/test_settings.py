@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from retro_cli.training.settings import FIT_PRESETS, SCRATCH_PRESETS
+from retro_cli.errors import UsageError
+from retro_cli.training.settings import FIT_PRESETS, SCRATCH_PRESETS, TrainingSettings
 
 # Borgeaud et al. 2021, table 2: layers, width, heads, layers with cross-attention, counted from 1.
 PAPER = {
@@ -29,3 +30,21 @@ def test_the_papers_sizes_are_the_papers(name):
 def test_every_preset_trains_on_sequences_of_whole_chunks():
     for preset in (*FIT_PRESETS.values(), *SCRATCH_PRESETS.values()):
         assert preset.training.sequence % 64 == 0
+
+
+@pytest.mark.parametrize(("processes", "passes"), [(1, 32), (2, 16), (32, 1)])
+def test_processes_share_the_passes_of_a_step(processes, passes):
+    assert SCRATCH_PRESETS["172m"].training.passes_each(processes) == passes
+
+
+def test_a_step_that_processes_cannot_share_is_refused_with_one_that_they_can():
+    settings = TrainingSettings(batch=8, accumulate=2)
+    with pytest.raises(UsageError) as caught:
+        settings.passes_each(4)
+    assert "--batch 4 --accumulate 4" in caught.value.hint
+    same = settings.changed(batch=4, accumulate=4)
+    assert same.batch * same.accumulate == settings.batch * settings.accumulate
+    assert same.passes_each(4) == 1
+    with pytest.raises(UsageError, match="3 processes") as caught:
+        settings.passes_each(3)
+    assert "--accumulate 3" in caught.value.hint
