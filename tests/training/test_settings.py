@@ -48,3 +48,21 @@ def test_a_step_that_processes_cannot_share_is_refused_with_one_that_they_can():
     with pytest.raises(UsageError, match="3 processes") as caught:
         settings.passes_each(3)
     assert "--accumulate 3" in caught.value.hint
+
+
+# Tokens a second that two cores took of these shapes, while other work ran: see docs/results.md.
+@pytest.mark.parametrize(("presets", "rate"), [(FIT_PRESETS, 364), (SCRATCH_PRESETS, 762)])
+def test_tiny_leaves_a_tenth_of_its_ten_minutes_to_spare_at_speeds_that_were_measured(
+    presets, rate
+):
+    run = presets["tiny"].training
+    assert run.steps * run.accumulate * run.batch * run.sequence / rate < 0.9 * 600
+
+
+def test_fitting_for_minutes_is_fitting_for_an_hour_with_fewer_steps():
+    tiny, hour = FIT_PRESETS["tiny"], FIT_PRESETS["cpu-hour"]
+    assert tiny.added == hour.added
+    assert (tiny.added["cca_layers"], tiny.added["encoder_layers"]) == ("late", 1)
+    same = ("sequence", "batch", "accumulate", "learning_rate", "warmup")
+    assert all(getattr(tiny.training, name) == getattr(hour.training, name) for name in same)
+    assert tiny.training.steps < hour.training.steps
