@@ -45,7 +45,11 @@ def fit(
     chosen: train_options.Learning,
     download: options.Download = False,
 ) -> None:
-    """Teach a pretrained model to read neighbours; its own weights stay as they are, to the bit."""
+    """Teach a pretrained model to read neighbours; its own weights stay as they are, to the bit.
+
+    On several GPUs: accelerate launch --multi_gpu --num_processes 4 -m retro_cli fit DB --out
+    MODEL. They share the passes of a step (--accumulate), so that it is the same on any number.
+    """
     from retro_cli import learning
     from retro_cli.training.settings import FIT_PRESETS
     from retro_cli.training.settings import preset as named
@@ -67,7 +71,11 @@ def train(
     ] = "",
     chosen: train_options.Learning,
 ) -> None:
-    """Train a RETRO model from scratch on a database and its neighbours."""
+    """Train a RETRO model from scratch on a database and its neighbours.
+
+    On several GPUs: accelerate launch --multi_gpu --num_processes 4 -m retro_cli train DB --out
+    MODEL. They share the passes of a step (--accumulate), so that it is the same on any number.
+    """
     from retro_cli import learning
     from retro_cli.training.settings import SCRATCH_PRESETS
     from retro_cli.training.settings import preset as named

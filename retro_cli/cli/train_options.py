@@ -59,7 +59,7 @@ def _of_shape(flag: str, says: str) -> Any:
 
 Steps = Annotated[int | None, _in_run("--steps", "Updates of the weights.")]
 Batch = Annotated[int | None, _in_run("--batch", "Sequences in one pass on one device.")]
-Accumulate = Annotated[int | None, _in_run("--accumulate", "Passes in one step.")]
+Accumulate = Annotated[int | None, _in_run("--accumulate", "Passes in a step, of all devices.")]
 Sequence = Annotated[int | None, _in_run("--sequence", "Tokens in a sequence, a multiple of 64.")]
 Rate = Annotated[float | None, _in_run("--learning-rate", "The peak; a tenth of it at the end.")]
 Warmup = Annotated[int | None, _in_run("--warmup", "Steps to the peak.")]
