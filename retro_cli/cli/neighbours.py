@@ -15,6 +15,7 @@ from retro_cli.wording import counted
 
 if TYPE_CHECKING:
     from retro_cli.reading.text_neighbours import TextsToRead
+    from retro_cli.store.layout import Layout
 
 TEXTS = "Texts"
 
@@ -57,7 +58,7 @@ def neighbours(
         str | None,
         typer.Option(
             help="The model that reads the texts: a folder with its tokenizer.json, that file, or "
-            "a base model's name.",
+            "a base model's name. (default: one with the database's tokenizer)",
             rich_help_panel=TEXTS,
         ),
     ] = None,
@@ -66,7 +67,8 @@ def neighbours(
         typer.Option(
             min=1,
             max=8192,
-            help="Tokens a chunk of the texts. (default: the RETRO model's own, else 64)",
+            help="Tokens a chunk of the texts. (default: the RETRO model's own, else 64; without "
+            "--model the database's)",
             rich_help_panel=TEXTS,
         ),
     ] = None,
@@ -84,11 +86,12 @@ def neighbours(
     from retro_cli.query.table import NeighbourSettings
     from retro_cli.store.layout import Layout
 
-    texts = _texts(text, model, tokens)
+    layout = Layout(db)
+    texts = _texts(layout, text, model, tokens)
     table = name if name is not None else "default" if texts is None else "texts"
     settings = NeighbourSettings(k, max_copy)
     report, seconds = timed(
-        lambda progress: look_up(Layout(db), table, settings, progress, texts=texts)
+        lambda progress: look_up(layout, table, settings, progress, texts=texts)
     )
     if console.state.json:
         console.record({**asdict(report), "seconds": round(seconds, 3)})
@@ -100,14 +103,18 @@ def neighbours(
     )
 
 
-def _texts(text: list[str] | None, model: str | None, tokens: int | None) -> TextsToRead | None:
+def _texts(
+    layout: Layout, text: list[str] | None, model: str | None, tokens: int | None
+) -> TextsToRead | None:
     if not text:
         if model is not None or tokens is not None:
             raise UsageError("--model and --tokens are for texts", "name some with --text")
         return None
-    if model is None:
-        raise UsageError("--text needs --model", "name the model that is to read the texts")
+    from retro_cli.config import load_settings
     from retro_cli.reading.of_model import reading_of
+    from retro_cli.reading.of_settings import reading_of_database
     from retro_cli.reading.text_neighbours import TextsToRead
 
+    if model is None:
+        return TextsToRead(text, *reading_of_database(load_settings(layout), tokens))
     return TextsToRead(text, *reading_of(model, tokens))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.config import Settings
 from retro_cli.embeddings.resolve import locate_tokenizer, resolve, tokenizer_path
 from retro_cli.errors import ConfigError, RetroError
@@ -32,3 +33,14 @@ def find_tokenizer(
         raise ConfigError(
             f"no tokenizer '{name}': neither a file or folder nor a known encoder", error.hint
         ) from error
+
+
+def reading_of_database(
+    settings: Settings, tokens: int | None = None
+) -> tuple[ChunkTokenizer, int]:
+    """The tokenizer that cut a database's chunks, cutting exactly, and the tokens of a chunk.
+
+    tokens: another length than the database's. Raises ConfigError.
+    """
+    length = tokens or settings.tokens
+    return ChunkTokenizer(find_tokenizer(settings), cut="exact", size=length), length

@@ -347,7 +347,6 @@ def test_the_command_says_what_is_wrong(retro, posts, bpe_path, tmp_path):
 
     model = ("--model", bpe_path)
     wrong = {
-        "needs --model": run(),
         "no such file": run(*model, text="none.jsonl"),
         "no text": run(*model, text="empty.txt"),
         "no tokenizer at": run("--model", tmp_path / "bare"),
@@ -359,6 +358,24 @@ def test_the_command_says_what_is_wrong(retro, posts, bpe_path, tmp_path):
         assert done.code == 2, said
         assert said in done.err
     assert not posts.neighbours.exists()
+
+
+@pytest.mark.parametrize(("more", "length"), [((), 16), (("--tokens", 8), 8)])
+def test_without_a_model_texts_are_cut_as_the_database_is(
+    retro, posts, static_encoder, more, length
+):
+    done = retro("neighbours", posts.root, "--text", "held.jsonl", *more, "--json")
+    assert done.code == 0, done.err
+    table = TextTable(posts, "texts")
+    tokenizer = ChunkTokenizer(static_encoder)
+    assert table.made.chunk_length == length
+    rows = sum(-(-len(tokenizer.raw.encode(r["text"]).ids) // length) for r in HELD)
+    assert done.rows[0]["rows"] == rows
+    named = retro(
+        "neighbours", posts.root, "--text", "held.jsonl", "--model", static_encoder,
+        "--tokens", length, "--json",
+    )  # fmt: skip
+    assert named.rows[0]["rows_done"] == 0  # the same table
 
 
 def test_the_command_looks_texts_up(retro, posts, bpe_path):
