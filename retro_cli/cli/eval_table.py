@@ -50,6 +50,8 @@ def show(report: LmReport) -> None:
         f"{console.duration(report.seconds)}, of which the model "
         f"{console.duration(report.model_seconds)} ({n(rate)} tokens/s under all conditions)"
     )
+    if left := _not_asked(report):
+        console.say(f"for the curves over neighbours or the database's size: {left}")
 
 
 def _asked(report: LmReport) -> None:
@@ -63,6 +65,12 @@ def _asked(report: LmReport) -> None:
         _heading("by share of the database", "95 % interval")
         for share, name in report.shares.items():
             _row(f"{share:g} %", known[name])
+
+
+def _not_asked(report: LmReport) -> str:
+    """The options of what was not measured."""
+    options = {"--neighbours 1,2,4,10": report.counts, "--shares 1,10,100": report.shares}
+    return " ".join(option for option, measured in options.items() if not measured)
 
 
 def _heading(name: str, interval: str) -> None:

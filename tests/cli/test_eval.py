@@ -235,6 +235,24 @@ def test_another_tokenizer_than_the_databases_works_and_says_so(
     assert found["bpb"]["on"]["value"] != found["bpb"]["off"]["value"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "left"),
+    [
+        ((), ["--neighbours 1,2,4,10", "--shares 1,10,100"]),
+        (("--shares", "100"), ["--neighbours 1,2,4,10"]),
+        (("--shares", "100", "--neighbours", "1"), []),
+    ],
+)
+def test_the_last_line_names_the_curves_that_were_not_asked_for(
+    retro, db, model, held, asked, left
+):
+    done = retro("eval", "lm", model, db, "--text", held, "--resamples", 200, *asked)
+    assert done.code == 0, done.err
+    last = done.err.strip().splitlines()[-1]
+    names = ["--neighbours 1,2,4,10", "--shares 1,10,100"]
+    assert [name for name in names if name in last] == left
+
+
 def test_people_get_tables_of_eighty_columns_and_a_page(retro, db, model, held, tmp_path):
     page = tmp_path / "out" / "page.html"
     done = retro(
