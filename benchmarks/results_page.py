@@ -25,6 +25,10 @@ SETS = {"peps": "PEPs", "books": "books"}
 POINTS = 60  # of a loss curve
 KINDS = ("on", "shuffled", "off")
 DIFFERENCES = ("on - shuffled", "on - off")
+CURVES = {  # what -> its key, how that is written, and what it is
+    "neighbours": ("k", "{:,}", "neighbours"),
+    "shares": ("percent", "{:g} %", "share of the database, in percent"),
+}
 
 
 def take(folder: Path) -> dict[str, Any]:
@@ -73,8 +77,7 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
         "trainings": _trainings(found["trainings"]),
         "main": _main(cases),
         "overlap": "\n\n".join(_overlap(*case) for case in cases),
-        "neighbours": _by(cases, "neighbours", "k", "{:,}"),
-        "shares": _by(cases, "shares", "percent", "{:g} %"),
+        **{what: _by(cases, what, key, form) for what, (key, form, _) in CURVES.items()},
         "machine": f"Measured on {describe(found['machine'])}.",
     }
 
@@ -122,12 +125,37 @@ def _overlap(name: str, model: str, text: str, value: dict[str, Any]) -> str:
 
 
 def _by(cases: list[tuple[str, str, str, dict[str, Any]]], what: str, key: str, form: str) -> str:
+    """Values, with their paired differences to "on" where these were measured, and the plots."""
     columns = sorted({row[key] for *_, value in cases for row in value[what]})
-    rows = []
-    for _, model, text, value in cases:
-        cells = {row[key]: _number(row) for row in value[what]}
+    rows, plotted = [], []
+    lacking: dict[str, list[str]] = {}
+    for name, model, text, value in cases:
+        cells = {row[key]: _beside_on(row) for row in value[what]}
         rows.append([model, text, *[cells.get(column, "") for column in columns]])
-    return _table(["model", "held out", *[form.format(column) for column in columns]], rows)
+        if value[what]:
+            plotted.append(f"![{model}, {text}](results/{name}-{what}.svg)")
+        if lack := _lack(what, value):
+            lacking.setdefault(lack, []).append(f"{model} on {text}")
+    table = _table(["model", "held out", *[form.format(column) for column in columns]], rows)
+    said = [f"Not measured for {'; '.join(names)}: {lack}." for lack, names in lacking.items()]
+    return "\n\n".join([table, "\n".join(plotted), *said]).strip()
+
+
+def _beside_on(row: dict[str, Any]) -> str:
+    against = row.get("against_on")
+    return _number(row) if against is None else f"{_number(row)}, {_signed(against)}"
+
+
+def _lack(what: str, value: dict[str, Any]) -> str:
+    """What a measurement has to be made again for; "" if nothing."""
+    if not value[what]:
+        return f"this curve (`retro eval lm --{what}`)"
+    if any("against_on" not in row for row in value[what]):
+        return (
+            "paired differences to `on`, which `retro eval lm` now gives; until then the plots "
+            "show values, each with an interval of its own that is far wider than the differences"
+        )
+    return ""
 
 
 def _number(estimate: dict[str, Any]) -> str:
@@ -161,10 +189,25 @@ def plots(found: dict[str, Any]) -> dict[str, str]:
             curves, "longest run shared with a neighbour, at most this share of the chunk",
             "bits per byte",
         )  # fmt: skip
+        for what, (key, _, x_is) in CURVES.items():
+            if value[what]:
+                drawn[f"{name}-{what}.svg"] = _curve(value, what, key, x_is)
     for name, value in found["trainings"].items():
         points = [(float(step), loss, loss, loss) for step, loss in value["losses"]]
         drawn[f"{name}-loss.svg"] = chart([Curve("loss", points)], "step", "nats a token")
     return drawn
+
+
+def _curve(value: dict[str, Any], what: str, key: str, x_is: str) -> str:
+    """The differences to "on" if all were measured; it is 0 itself. Else the values."""
+    zero = {"value": 0.0, "low": 0.0, "high": 0.0}
+    paired = not _lack(what, value)
+    points = [
+        _point(row[key], (row["against_on"] or zero) if paired else row)
+        for row in sorted(value[what], key=lambda row: row[key])
+    ]
+    y_is = "bits per byte more than on" if paired else "bits per byte"
+    return chart([Curve("on" if not paired else "", points)], x_is, y_is)
 
 
 def _point(x: float, estimate: dict[str, Any]) -> tuple[float, float, float, float]:

@@ -47,7 +47,10 @@ EVALUATION = {
         {"alpha": 0.25, **part(1.05)},
         {"alpha": 1.0, **part(1.0)},
     ],
-    "neighbours": [{"k": k, **estimate(1 - k / 100)} for k in (1, 2)],
+    "neighbours": [
+        {"k": 1, **estimate(0.99), "against_on": estimate(0.03)},
+        {"k": 2, **estimate(0.98), "against_on": None},
+    ],
     "shares": [{"percent": p, **estimate(1 - p / 1000)} for p in (1.0, 100.0)],
 }
 
@@ -74,8 +77,22 @@ def test_every_estimate_that_was_measured_is_on_the_page(folder):
     assert "-0.0200 (-0.0300 to -0.0100)" in found["main"]
     assert found["main"].count("PEPs, under 8 shared") == 1
     assert "at most 0.25" in found["overlap"]
-    assert "| 0.9900 | 0.9800 |" in found["neighbours"]
+    assert "| 0.9900, +0.0300 (+0.0200 to +0.0400) | 0.9800 |" in found["neighbours"]
+    assert "](results/fitted-peps-neighbours.svg)" in found["neighbours"]
+    assert "Not measured" not in found["neighbours"]
     assert "| 1 % | 100 % |" in found["shares"]
+    assert "](results/fitted-peps-shares.svg)" in found["shares"]
+
+
+def test_what_a_measurement_lacks_is_said(folder):
+    found = results_page.take(folder)
+    shares = results_page.tables(found)["shares"]
+    assert "| 0.9990 | 0.9000 |" in shares
+    missing = "Not measured for fitted, SmolLM2-135M-Instruct on PEPs: "
+    assert f"{missing}paired differences" in shares
+    found["evaluations"]["fitted-peps"]["shares"] = []
+    assert f"{missing}this curve (`retro eval lm --shares`)" in results_page.tables(found)["shares"]
+    assert "fitted-peps-shares.svg" not in results_page.plots(found)
 
 
 def test_the_page_is_in_step_only_after_it_was_written(folder, tmp_path, monkeypatch):
@@ -98,6 +115,8 @@ def test_the_page_is_in_step_only_after_it_was_written(folder, tmp_path, monkeyp
     assert run("--check") == 0
     assert {path.name for path in (docs / "results").iterdir()} == {
         "fitted-peps-overlap.svg",
+        "fitted-peps-neighbours.svg",
+        "fitted-peps-shares.svg",
         "fitted-loss.svg",
     }
     (docs / "results" / "fitted-loss.svg").write_text("")
@@ -123,7 +142,10 @@ def test_what_the_command_writes_makes_a_page(tmp_path, retro, db, bpe_path):
     found = {"trainings": {}, "evaluations": {"fitted-peps": measured.rows[0]}, "machine": machine}
     tables = results_page.tables(found)
     assert f"{measured.rows[0]['bpb']['on']['value']:.4f}" in tables["main"]
-    assert set(results_page.plots(found)) == {"fitted-peps-overlap.svg"}
+    assert set(results_page.plots(found)) == {
+        f"fitted-peps-{what}.svg" for what in ("overlap", "neighbours", "shares")
+    }
+    assert "Not measured" not in tables["neighbours"] + tables["shares"]
 
 
 def test_a_curve_stays_on_the_paper_and_its_name_on_none_other():

@@ -156,8 +156,14 @@ class LmReport:
                 }
                 for row in self.measured.leakage
             ],
-            "neighbours": [{"k": k, **known[name]} for k, name in self.counts.items()],
-            "shares": [{"percent": p, **known[name]} for p, name in self.shares.items()],
+            "neighbours": [
+                {"k": k, **known[name], "against_on": self._against_on(name)}
+                for k, name in self.counts.items()
+            ],
+            "shares": [
+                {"percent": p, **known[name], "against_on": self._against_on(name)}
+                for p, name in self.shares.items()
+            ],
             "contaminated": [asdict(one) for one in self.contaminated],
             "too_short": list(self.too_short),
             "settings": self.settings.to_json(),
@@ -166,6 +172,11 @@ class LmReport:
             "model_seconds": round(self.model_seconds, 3),
             "tokens_per_second": round(self.tokens / max(self.model_seconds, 1e-6), 1),
         }
+
+    def _against_on(self, name: str) -> dict[str, Any] | None:
+        """None for "on" itself."""
+        found = self.measured.against_on.get(name)
+        return None if found is None else asdict(found)
 
 
 def _differences(found: dict[str, Estimate]) -> dict[str, Any]:

@@ -45,11 +45,12 @@ class Leakage:
 
 @dataclass(frozen=True)
 class Measured:
-    """``others``: the conditions that are compared with none of the above."""
+    """others: further conditions. against_on: each of them less "on", paired over documents."""
 
     overall: Comparison
     leakage: tuple[Leakage, ...]
     others: dict[str, Estimate]
+    against_on: dict[str, Estimate]
 
 
 def measure(
@@ -79,6 +80,8 @@ def measure(
     others = [name for name in chunks if name not in compared]
     for name in others:
         questions.ask((-1, name), chunks[name], everything)
+        if ON in chunks:
+            questions.ask((-2, name), chunks[name] - chunks[ON], everything)
     answers = questions.answers(seed, resamples)
     scored = text.scored_bytes
     leakage = tuple(
@@ -86,7 +89,8 @@ def measure(
         for number, (alpha, rows) in enumerate(subsets)
     )
     overall = _comparison(answers, len(subsets))
-    return Measured(overall, leakage, {name: answers[-1, name] for name in others})
+    against = {name: answers[-2, name] for name in others if ON in chunks}
+    return Measured(overall, leakage, {name: answers[-1, name] for name in others}, against)
 
 
 @dataclass

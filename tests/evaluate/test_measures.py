@@ -80,6 +80,19 @@ def test_a_difference_is_that_of_the_two_values():
         assert difference.value == pytest.approx(bpb[one].value - bpb[other].value)
 
 
+def test_other_conditions_are_compared_with_on_in_pairs():
+    text = random_text([20] * 30)
+    nats = random_nats(text, ("off", "on", "k4"))
+    nats["on"] *= np.repeat(np.random.default_rng(8).uniform(0.5, 2, 30), 20)
+    nats["k4"] = nats["on"] - 0.1
+    found = measure(text, nats, np.zeros(text.rows, np.int64))
+    assert set(found.others) == set(found.against_on) == {"k4"}
+    difference, mine = found.against_on["k4"], found.others["k4"]
+    assert difference.value == pytest.approx(mine.value - found.overall.bpb["on"].value)
+    assert difference.excludes_zero()
+    assert difference.high - difference.low < (mine.high - mine.low) / 5
+
+
 def test_a_paired_difference_is_sharper_than_its_two_sides():
     text = random_text([20] * 30)
     nats = random_nats(text)
