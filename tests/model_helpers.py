@@ -149,31 +149,83 @@ def encoder_by_position(encoder, embedded, visible, source, longest):
     return rms(x, encoder.norm)
 
 
-def llama_by_position(model, ids, neighbours):
-    """The logits of one row (n,) with neighbours (chunks, k, r'), -1 for padding."""
-    config, inner = model.config, model.backbone.model
-    m, r, n = config.chunk_length, config.retrieved_length, len(ids)
-    x = inner.embed_tokens(ids)[None]
-    rotary = inner.rotary_emb(x, position_ids=torch.arange(n)[None])
-    causal = torch.full((n, n), float("-inf"), dtype=x.dtype).triu(1)[None, None]
-    table = array(inner.embed_tokens.weight)
-    encoded, visible = None, neighbours.numpy() >= 0
-    for number, layer in enumerate(inner.layers, start=1):
+def llama_parts(backbone, n):
+    """The embedding, the layers, the attention of one, the norm before its feed-forward by name,
+    and the last norm."""
+    inner = backbone.model
+    rotary = inner.rotary_emb(inner.embed_tokens.weight, torch.arange(n)[None])
+
+    def attention(layer, x, mask):
         normed = layer.input_layernorm(x)
-        x = x + layer.self_attn(normed, position_embeddings=rotary, attention_mask=causal)[0]
+        return layer.self_attn(normed, attention_mask=mask, position_embeddings=rotary)[0]
+
+    return inner.embed_tokens, inner.layers, attention, "post_attention_layernorm", inner.norm
+
+
+def gpt2_parts(backbone, n):
+    inner = backbone.transformer
+
+    def embed(ids):
+        return inner.wte(ids) + inner.wpe(torch.arange(n))
+
+    def attention(layer, x, mask):
+        return layer.attn(layer.ln_1(x), attention_mask=mask)[0]
+
+    return embed, inner.h, attention, "ln_2", inner.ln_f
+
+
+def gpt_neox_parts(backbone, n):
+    inner = backbone.gpt_neox
+    rotary = inner.rotary_emb(inner.embed_in.weight, torch.arange(n)[None])
+
+    def attention(layer, x, mask):
+        normed = layer.input_layernorm(x)
+        return layer.attention(normed, attention_mask=mask, position_embeddings=rotary)[0]
+
+    last = inner.final_layer_norm
+    return inner.embed_in, inner.layers, attention, "post_attention_layernorm", last
+
+
+PARTS = {"llama": llama_parts, "gpt2": gpt2_parts, "gpt_neox": gpt_neox_parts}
+
+
+def encoded_by_position(model, neighbours, hidden):
+    """E of one row, (chunks, k, r', e): neighbours (chunks, k, r'), hidden (n, d) of its tokens."""
+    m, r = model.config.chunk_length, model.config.retrieved_length
+    table = array(model.get_input_embeddings().weight)
+    encoded = np.zeros((*neighbours.shape, model.config.encoder_width))
+    for u in range(min(len(hidden) // m, len(neighbours))):
+        for j, neighbour in enumerate(neighbours[u]):
+            visible = neighbour.numpy() >= 0
+            if visible.any():
+                encoded[u, j] = encoder_by_position(
+                    model.added.encoder, table[neighbour.clamp(min=0)], visible,
+                    hidden[u * m : (u + 1) * m], r,
+                )  # fmt: skip
+    return encoded
+
+
+def model_by_position(model, ids, neighbours):
+    """The logits of one row (n,) with neighbours (chunks, k, r'), -1 for padding.
+
+    CCA comes between self-attention and feed-forward; where these two are parallel (GPT-NeoX),
+    it reads the residual after the self-attention and the feed-forward does not see it.
+    """
+    config, backbone, n = model.config, model.backbone, len(ids)
+    m, r = config.chunk_length, config.retrieved_length
+    embed, layers, attention, norm, last = PARTS[config.base_config.model_type](backbone, n)
+    parallel = getattr(config.base_config, "use_parallel_residual", False)
+    x = embed(ids)[None]
+    causal = torch.full((n, n), float("-inf"), dtype=x.dtype).triu(1)[None, None]
+    encoded = None
+    for number, layer in enumerate(layers, start=1):
+        attended = x + attention(layer, x, causal)
         if number in config.cca_layers:
-            hidden = array(x[0])
+            hidden = array(attended[0])
             if encoded is None:
-                encoded = np.zeros((*neighbours.shape, config.encoder_width))
-                for u in range(min(n // m, len(neighbours))):
-                    for j in range(neighbours.shape[1]):
-                        if visible[u, j].any():
-                            encoded[u, j] = encoder_by_position(
-                                model.added.encoder, table[neighbours[u, j].clamp(min=0)],
-                                visible[u, j], hidden[u * m : (u + 1) * m], r,
-                            )  # fmt: skip
+                encoded = encoded_by_position(model, neighbours, hidden)
             cca = model.added.cca[config.cca_layers.index(number)]
-            read = cca_by_position(cca, hidden, encoded, visible, m, r)
-            x = x + torch.from_numpy(read).to(x.dtype)[None]
-        x = x + layer.mlp(layer.post_attention_layernorm(x))
-    return model.backbone.lm_head(inner.norm(x))[0]
+            read = cca_by_position(cca, hidden, encoded, neighbours.numpy() >= 0, m, r)
+            attended = attended + torch.from_numpy(read).to(x.dtype)[None]
+        x = attended + layer.mlp(getattr(layer, norm)(x if parallel else attended))
+    return backbone.get_output_embeddings()(last(x))[0]

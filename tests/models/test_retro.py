@@ -7,7 +7,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from model_helpers import BASES, array, base, llama_by_position, logits, retro, tokens
+from model_helpers import BASES, array, base, logits, model_by_position, retro, tokens
 from transformers import BertConfig, BertLMHeadModel
 
 from retro_cli.errors import UsageError
@@ -23,16 +23,24 @@ def row_data(m, n, k=2, batch=2):
     return tokens(batch, n, seed=n), tokens(batch, n // m, k, 2 * m, seed=m)
 
 
-@pytest.mark.parametrize(("m", "n"), [(2, 2), (2, 7), (4, 14), (4, 16), (64, 80)])
-def test_equals_the_model_written_out_position_by_position(m, n):
-    model = retro(m).double()
-    ids, neighbours = row_data(m, n)
-    neighbours[0, 0, 1] = -1
+@pytest.mark.parametrize(
+    ("kind", "m", "n", "k"),
+    [
+        ("llama", 2, 2, 2), ("llama", 2, 7, 5), ("llama", 4, 14, 1), ("llama", 4, 16, 2),
+        ("llama", 64, 80, 5), ("gpt2", 2, 7, 5), ("gpt2", 4, 14, 1), ("gpt2", 64, 80, 2),
+        ("gpt_neox", 2, 7, 1), ("gpt_neox", 4, 14, 5), ("gpt_neox", 64, 80, 2),
+        ("gpt_neox_serial", 2, 7, 2), ("gpt_neox_serial", 4, 14, 5),
+    ],
+)  # fmt: skip
+def test_equals_the_model_written_out_position_by_position(kind, m, n, k):
+    model = retro(m, kind).double()
+    ids, neighbours = row_data(m, n, k)
+    neighbours[0, 0, -1] = -1
     neighbours[1, -1, 0, m:] = -1
     got = logits(model, ids, neighbours)
     for row in range(2):
-        expected = llama_by_position(model, ids[row], neighbours[row])
-        np.testing.assert_allclose(array(got[row]), array(expected), atol=2e-5, rtol=2e-5)
+        expected = model_by_position(model, ids[row], neighbours[row])
+        np.testing.assert_allclose(array(got[row]), array(expected), atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize(("m", "n"), LENGTHS)
@@ -65,34 +73,61 @@ def test_no_gradient_flows_from_a_logit_to_later_tokens(kind, m, n):
         assert not reached[t + 1 :].any()
 
 
+@pytest.mark.parametrize("k", [1, 2, 5])
 @pytest.mark.parametrize(("m", "n"), LENGTHS)
-def test_a_neighbour_changes_logits_from_the_last_token_of_its_chunk_on(m, n):
+def test_a_neighbour_changes_logits_from_the_last_token_of_its_chunk_on(m, n, k):
     model = retro(m)
-    ids, neighbours = row_data(m, n)
+    ids, neighbours = row_data(m, n, k)
     before = logits(model, ids, neighbours)
     for u in range(n // m):
         changed = neighbours.clone()
-        changed[0, u, 1, -1] = (changed[0, u, 1, -1] + 1) % 50 + 3
+        changed[0, u, -1, -1] = (changed[0, u, -1, -1] + 1) % 50 + 3
         differs = (logits(model, ids, changed) != before).any(dim=-1)
         assert not differs[0, : (u + 1) * m - 1].any()
         assert differs[0, (u + 1) * m - 1]
         assert not differs[1].any()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_one_layer_of_cca_reaches_exactly_one_chunk_of_positions(kind):
-    model = retro(4, kind, cca_layers=[3])
-    ids, neighbours = row_data(4, 14)
+@pytest.mark.parametrize(
+    ("kind", "m", "n", "k"),
+    [*((kind, 4, 14, 2) for kind in KINDS), ("llama", 2, 9, 1), ("llama", 64, 200, 5)],
+)
+def test_one_layer_of_cca_reaches_exactly_one_chunk_of_positions(kind, m, n, k):
+    model = retro(m, kind, cca_layers=[3])
+    ids, neighbours = row_data(m, n, k)
     changed = neighbours.clone()
-    changed[0, 1, 0] = tokens(8, seed=99)
+    changed[0, 1, 0] = tokens(2 * m, seed=99)
     differs = (logits(model, ids, changed) != logits(model, ids, neighbours)).any(dim=-1)
-    assert differs[0].nonzero()[:, 0].tolist() == [7, 8, 9, 10]
+    assert differs[0].nonzero()[:, 0].tolist() == list(range(2 * m - 1, 3 * m - 1))
 
 
-@pytest.mark.parametrize(("m", "n"), LENGTHS)
-def test_a_prefix_has_the_logits_of_the_whole(m, n):
+@pytest.mark.parametrize("m", [2, 4, 64])
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_tokens_that_move_by_whole_chunks_move_their_logits_and_nothing_else(m, k):
+    """With no self-attention over what stands before them, and the distances of their chunk."""
+    model = retro(m, cca_layers=[3])
+    for layer in model.backbone.model.layers:
+        layer.self_attn.o_proj.weight.data.zero_()
+    ids, neighbours = row_data(m, 2 * m + 1, k)
+    expected = logits(model, ids, neighbours)
+    assert not torch.equal(expected, logits(model, ids))
+    for chunks in (1, 2):
+        before = tokens(2, chunks * m, seed=7)
+        theirs = tokens(2, chunks, k, 2 * m, seed=8)
+        moved = logits(model, torch.cat([before, ids], 1), torch.cat([theirs, neighbours], 1))
+        # The first m - 1 tokens read the chunk before them, which there was not.
+        torch.testing.assert_close(
+            moved[:, (chunks + 1) * m - 1 :], expected[:, m - 1 :], atol=2e-5, rtol=1e-4
+        )
+        none = torch.full_like(theirs, -1)
+        ahead = logits(model, torch.cat([before, ids], 1), torch.cat([none, neighbours], 1))
+        torch.testing.assert_close(ahead[:, chunks * m :], expected, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [(2, 7, 5), (4, 14, 1), (4, 14, 5), (64, 150, 2)])
+def test_a_prefix_has_the_logits_of_the_whole(m, n, k):
     model = retro(m)
-    ids, neighbours = row_data(m, n)
+    ids, neighbours = row_data(m, n, k)
     whole = logits(model, ids, neighbours)
     lengths = range(1, n) if m < 64 else (1, 62, 63, 64, 65, 126, 127, 128, 149)
     for length in lengths:
@@ -101,11 +136,12 @@ def test_a_prefix_has_the_logits_of_the_whole(m, n):
 
 
 @pytest.mark.parametrize("m", [2, 4, 64])
-def test_order_and_repetition_of_neighbours_change_nothing(m):
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_order_and_repetition_of_neighbours_change_nothing(m, k):
     model = retro(m)
-    ids, neighbours = row_data(m, 2 * m + 3, k=3)
+    ids, neighbours = row_data(m, 2 * m + 3, k)
     expected = logits(model, ids, neighbours)
-    for same in (neighbours[:, :, [1, 2, 0]], neighbours.repeat(1, 1, 2, 1)):
+    for same in (neighbours.roll(1, dims=2), neighbours.flip(2), neighbours.repeat(1, 1, 2, 1)):
         torch.testing.assert_close(logits(model, ids, same), expected, atol=2e-5, rtol=1e-4)
 
 
