@@ -24,6 +24,7 @@ from retro_cli.models.language import (
     load_errors,
     open_language_model,
 )
+from retro_cli.models.quiet import without_bars
 
 Floats = npt.NDArray[np.float32]
 LM = "lm"  # short for the default language model
@@ -41,7 +42,7 @@ class CrossEncoding:
         """Raises IntegrityError for weights that cannot be loaded."""
         from sentence_transformers import CrossEncoder
 
-        with load_errors(folder):
+        with load_errors(folder), without_bars():
             self._model = CrossEncoder(str(folder), device=device, local_files_only=True)
 
     def __call__(self, query: str, passages: Sequence[str]) -> Floats:
