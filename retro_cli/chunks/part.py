@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from retro_cli.chunks.schema import (
 )
 from retro_cli.chunks.splitter import Cut
 from retro_cli.corpus import Document
-from retro_cli.store.atomic import TEMPORARY, sync_file, sync_folder
+from retro_cli.store.atomic import TEMPORARY, disk_errors, sync_file, sync_folder
 from retro_cli.store.files import FileRecord
 
 
@@ -63,15 +64,22 @@ def document_hash(document: Document) -> bytes:
 
 
 class PartWriter:
-    """Streams documents into a part; memory holds a few row groups, whatever the part's size."""
+    """Streams documents into a part; memory holds a few row groups, whatever the part's size.
+
+    All but ``abandon`` raise DiskFull.
+    """
 
     def __init__(self, folder: Path, stem: str) -> None:
         self._folder = folder
         self._stem = stem
         self.rows = self.docs = self.tokens = self.characters = 0
         self._paths = {kind: folder / f"{stem}.{kind}{TEMPORARY}" for kind in ("chunks", "docs")}
-        self._chunks = _Table(self._paths["chunks"], CHUNKS, CHUNK_DICTIONARY)
-        self._docs = _Table(self._paths["docs"], DOCS, DOC_DICTIONARY)
+        try:
+            self._chunks = _Table(self._paths["chunks"], CHUNKS, CHUNK_DICTIONARY)
+            self._docs = _Table(self._paths["docs"], DOCS, DOC_DICTIONARY)
+        except BaseException:
+            self._remove()
+            raise
 
     def add(self, document: Document, cuts: list[Cut]) -> None:
         name = document_name(document)
@@ -131,8 +139,11 @@ class PartWriter:
 
     def abandon(self) -> None:
         """Leave nothing behind after an error."""
-        self._chunks.close()
-        self._docs.close()
+        self._chunks.abandon()
+        self._docs.abandon()
+        self._remove()
+
+    def _remove(self) -> None:
         for path in self._paths.values():
             path.unlink(missing_ok=True)
 
@@ -141,11 +152,13 @@ class _Table:
     """Rows in, Parquet row groups out."""
 
     def __init__(self, path: Path, schema: pa.Schema, dictionary: list[str]) -> None:
+        self._path = path
         self._schema = schema
-        self._writer = pq.ParquetWriter(
-            path, schema, compression="zstd", use_dictionary=dictionary, write_statistics=False
-        )
         self._rows: list[tuple[Any, ...]] = []
+        with disk_errors(path):
+            self._writer = pq.ParquetWriter(
+                path, schema, compression="zstd", use_dictionary=dictionary, write_statistics=False
+            )
 
     def add(self, row: tuple[Any, ...]) -> None:
         self._rows.append(row)
@@ -157,10 +170,20 @@ class _Table:
             pa.array(values, field.type)
             for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
         ]
-        self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
+        batch = pa.RecordBatch.from_arrays(columns, schema=self._schema)
+        with disk_errors(self._path):
+            self._writer.write_batch(batch)
         self._rows.clear()
 
     def close(self) -> None:
         if self._rows:
             self._flush()
-        self._writer.close()
+        with disk_errors(self._path):
+            self._writer.close()
+
+    def abandon(self) -> None:
+        """Let go of the file. What fails now has failed before, and that is what counts."""
+        self._rows.clear()
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
+        self._writer.is_open = False  # or Arrow tries again, and complains, when the object goes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -133,7 +134,8 @@ class RejectionWriter:
     def abandon(self) -> None:
         """Leave nothing behind after an error; after ``finish`` there is nothing to leave."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # it would write what it holds
+                self._file.close()
             self._temporary.unlink(missing_ok=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import gc
 import io
 import json
 import os
@@ -12,9 +14,13 @@ import numpy as np
 import pytest
 from helpers import write_jsonl
 
+from retro_cli.chunks import part
+from retro_cli.chunks import stage as chunk_stage
+from retro_cli.chunks.splitter import Cut
+from retro_cli.corpus import Document
 from retro_cli.embeddings import stage as embed_stage
 from retro_cli.embeddings.work import write_vectors
-from retro_cli.errors import DiskFull
+from retro_cli.errors import EXIT_OK, EXIT_QUARANTINED, DiskFull
 from retro_cli.filters import scores as score_stage
 from retro_cli.filters.score_table import write_scores
 from retro_cli.index import stage as index_stage
@@ -28,7 +34,7 @@ pytestmark = pytest.mark.skipif(not FULL.exists(), reason="this system has no de
 @pytest.fixture
 def crowded(db, monkeypatch, tmp_path) -> Path:
     """A database whose stages leave temporary files of an earlier run where they are."""
-    for stage in (embed_stage, score_stage, index_stage):
+    for stage in (chunk_stage, embed_stage, score_stage, index_stage):
         monkeypatch.setattr(stage, "sweep_temporaries", lambda folder: None)
     (tmp_path / "words.txt").write_text("letter\n")
     return db
@@ -53,7 +59,7 @@ def say_more(archive: Path) -> None:
     write_jsonl(archive / "more.jsonl", [{"id": "new", "text": "the island in storm and light"}])
 
 
-def is_refused_and_repeated(retro, db: Path, *command: object) -> None:
+def is_refused_and_repeated(retro, db: Path, *command: object, code: int = EXIT_OK) -> None:
     """The full disk is said, the answers are those of before, and a second run goes through."""
     before = answers(retro, db)
     refused = retro(*command)
@@ -63,7 +69,7 @@ def is_refused_and_repeated(retro, db: Path, *command: object) -> None:
     assert "defect" not in refused.err
     assert answers(retro, db) == before
     again = retro(*command)  # what filled the disk is gone
-    assert again.code == 0, again.err
+    assert again.code == code, again.err
     assert retro("verify", db).code == 0
 
 
@@ -78,6 +84,18 @@ def test_filter_score(retro, crowded):
     is_refused_and_repeated(
         retro, crowded, "filter", "score", crowded, "--scorer", "words:words.txt", "--as", "words"
     )
+
+
+@pytest.mark.parametrize("kind", ["chunks.tmp", "docs.tmp", "rejected.jsonl.tmp"])
+def test_chunk(retro, crowded, archive, kind):
+    say_more(archive)
+    with (archive / "more.jsonl").open("a") as file:
+        file.write("{broken\n" * 40)
+    stem = f"part-{len(parts(crowded)):05d}"
+    fill(crowded / "chunks" / (f"{stem}.{kind}" if "rejected" in kind else f"{stem}.000.{kind}"))
+    command = ("chunk", archive, "--db", crowded)
+    is_refused_and_repeated(retro, crowded, *command, code=EXIT_QUARANTINED)
+    assert not list((crowded / "chunks").glob("*.tmp"))
 
 
 def test_embed(retro, crowded, archive):
@@ -116,6 +134,32 @@ class SmallDisk(io.RawIOBase):
         if not taken:
             raise OSError(28, os.strerror(28))
         return taken
+
+
+@pytest.mark.parametrize("kind", ["chunks", "docs"])
+def test_a_part_that_does_not_fit_leaves_nothing_and_says_so_once(
+    monkeypatch, tmp_path, capfd, kind
+):
+    """Row groups are written on the way: the error comes while other rows are waiting."""
+    opened = part.pq.ParquetWriter
+
+    def small(path: Path, *args: object, **options: object) -> object:
+        path.touch()
+        sink = io.BufferedWriter(SmallDisk(), 256) if kind in path.name else str(path)
+        return opened(sink, *args, **options)
+
+    monkeypatch.setattr(part, "ROW_GROUP", 2)
+    monkeypatch.setattr(part.pq, "ParquetWriter", small)
+    cuts = [Cut(np.arange(3, dtype="<u2"), n, n + 9) for n in range(0, 81, 9)]
+    writer = part.PartWriter(tmp_path, "part")
+    documents = [Document("a.txt", f"a{number}", "the boat " * 9) for number in range(9)]
+    with pytest.raises(DiskFull, match="no space left while writing"):
+        collections.deque((writer.add(each, cuts) for each in documents), maxlen=0)
+    writer.abandon()
+    del writer
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.fixture
