@@ -20,10 +20,13 @@ Two endings are not errors of their own: a run that set records aside exits 3
 
 from __future__ import annotations
 
+import errno
+
 EXIT_OK = 0
 EXIT_QUARANTINED = 3
 EXIT_WORK_FOUND = 3
 EXIT_INTERRUPTED = 130
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what the system says of a disk, or a quota, that is used up
 
 
 class RetroError(Exception):

@@ -15,7 +15,7 @@ from typer.models import OptionInfo
 
 from retro_cli.cli import console
 from retro_cli.cli.interrupts import heard_by_work
-from retro_cli.errors import EXIT_INTERRUPTED, EXIT_OK, RetroError
+from retro_cli.errors import EXIT_INTERRUPTED, EXIT_OK, FULL, DiskFull, RetroError, UsageError
 
 _SHARED = {
     "as_json": (("--json",), "Print JSON, one object a line where rows stream."),
@@ -70,29 +70,55 @@ def command(
 
 def ending(work: Callable[[], None]) -> int:
     """Run a command's body; say what ended it, and give the exit code of that."""
+    code = EXIT_OK
     try:
         with heard_by_work():
-            work()
+            _check_streams()
+            try:
+                work()
+            except typer.Exit as ended:
+                code = ended.exit_code
             sys.stdout.flush()
-    except typer.Exit as ended:
-        return ended.exit_code
     except KeyboardInterrupt:
         console.report_interruption()
-        return EXIT_INTERRUPTED
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader had enough (head). Nothing is wrong; keep the interpreter from complaining.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
+        pass  # the reader had enough (head), and nothing is wrong
     except Exception as error:
         if console.state.debug:
             raise
-        known = error if isinstance(error, RetroError) else _defect(error)
+        known = _known(error)
         console.report_error(known)
-        return known.exit_code
-    return EXIT_OK
+        code = known.exit_code
+    _drop_what_nobody_takes()
+    return code
 
 
-def _defect(error: Exception) -> RetroError:
+def _check_streams() -> None:
+    """Raises UsageError if standard output is closed: the next file to be opened would be it."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stdout is None:
+        raise UsageError("standard output is closed", "send it to a file, or to /dev/null")
+
+
+def _drop_what_nobody_takes() -> None:
+    """Else the interpreter tries once more to write it, and complains when it ends."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _known(error: Exception) -> RetroError:
+    """What is said of an error that ended a command."""
+    if isinstance(error, RetroError):
+        return error
+    if isinstance(error, OSError) and error.errno in FULL:
+        # Whoever writes a file says which one it is.
+        where = error.filename or "standard output"
+        return DiskFull(f"no space left while writing {where}", "free some space, and run it again")
     return RetroError(
         f"{type(error).__name__}: {error}",
         "this is a defect in retro: run again with --debug and report what it prints",

@@ -60,11 +60,16 @@ def tell(watchers: list[Callable[[TracedToken], Any]], token: TracedToken) -> No
 @contextmanager
 def trace_lines(path: Path) -> Iterator[Callable[[TracedToken], Any]]:
     """A line a token, written at once: an interrupted text keeps its trace."""
-    from retro_cli.store.atomic import check_output
+    from retro_cli.store.atomic import check_output, disk_errors
 
     check_output(path)
     with path.open("w", encoding="utf-8", buffering=1) as file:
-        yield lambda token: file.write(json.dumps(token.to_json(), ensure_ascii=False) + "\n")
+
+        def write(token: TracedToken) -> None:
+            with disk_errors(path):
+                file.write(json.dumps(token.to_json(), ensure_ascii=False) + "\n")
+
+        yield write
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from retro_cli.errors import DiskFull, IntegrityError, UsageError
+from retro_cli.errors import FULL, DiskFull, IntegrityError, UsageError
 
 TEMPORARY = ".tmp"
 STAGING = ".staging"  # whole, but not yet named by its content
@@ -29,7 +29,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise DiskFull(
                 f"no space left while writing {path}",
                 "free some space and run the same command again; it resumes",

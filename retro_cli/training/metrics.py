@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from retro_cli.store.atomic import write_bytes
+from retro_cli.store.atomic import disk_errors, write_bytes
 
 WIDTH, HEIGHT, MARGIN = 640, 320, 48
 
@@ -23,7 +23,7 @@ class Metrics:
 
     def append(self, **values: Any) -> None:
         self.lines.append(values)
-        with self.path.open("ab") as file:
+        with disk_errors(self.path), self.path.open("ab") as file:
             file.write(_encoded(values))
 
 
