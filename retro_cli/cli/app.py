@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -25,6 +27,7 @@ from retro_cli.cli import (
     train,
     upkeep,
 )
+from retro_cli.cli.command import outcome
 from retro_cli.errors import EXIT_OK
 
 app = typer.Typer(
@@ -78,4 +81,13 @@ def main() -> None:
     # faiss and onnxruntime are told theirs by the code that calls them. (numpy comes later.)
     for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
-    app()
+    sys.exit(outcome(_parse_and_run, nullcontext()))
+
+
+def _parse_and_run() -> None:
+    try:
+        app()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # of a help page that rich printed
+            raise ended.__context__ from None
+        raise typer.Exit(int(ended.code or EXIT_OK)) from None

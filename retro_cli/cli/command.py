@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
@@ -69,10 +70,15 @@ def command(
 
 
 def ending(work: Callable[[], None]) -> int:
-    """Run a command's body; say what ended it, and give the exit code of that."""
+    """Run a command's body, which hears Ctrl-C; say what ended it, and give the exit code."""
+    return outcome(work, heard_by_work())
+
+
+def outcome(work: Callable[[], None], during: AbstractContextManager[None]) -> int:
+    """Run what may write to standard output; say what ended it, and give the exit code of that."""
     code = EXIT_OK
     try:
-        with heard_by_work():
+        with during:
             _check_streams()
             try:
                 work()

@@ -76,3 +76,23 @@ def test_remarks_that_nobody_wants_are_no_defect(db):
 def test_a_reader_that_has_gone_does_not_change_the_exit_code(db):
     done = shell("| true", "status", db)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["filter", "--help"], ["query", "--help"], ["--version"]]
+)
+def test_help_that_is_read_in_part_ends_well(words):
+    done = shell("| true", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@needs_full
+@pytest.mark.parametrize("words", [["--help"], ["query", "--help"], ["--version"]])
+def test_help_on_a_full_disk_is_no_defect(words):
+    said(shell("> /dev/full", *words), 1, "no space left while writing standard output")
+
+
+def test_help_keeps_the_exit_codes_of_the_parser():
+    assert shell("", "--help").returncode == 0
+    assert shell("", "query").returncode == 2
+    said(shell(">&-", "--version"), 2, "standard output is closed")
