@@ -24,18 +24,21 @@ def register(app: typer.Typer) -> None:
             "zcat dump.jsonl.gz | retro chunk - --db wiki.db --text-field body",
         ],
         PANEL,
+        resumes=True,
     )(chunk)
     command(
         app,
         "embed",
         ["retro embed wiki.db", "retro embed wiki.db --precision int8 --threads 2"],
         PANEL,
+        resumes=True,
     )(embed)
     command(
         app,
         "index",
         ["retro index wiki.db", "retro index wiki.db --dry-run --recall 0.98"],
         PANEL,
+        resumes=True,
     )(index)
     command(
         app,
@@ -45,6 +48,7 @@ def register(app: typer.Typer) -> None:
             "retro build 'news/*.jsonl.gz' --db news.db --encoder wordllama",
         ],
         PANEL,
+        resumes=True,
     )(build)
 
 

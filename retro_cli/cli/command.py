@@ -34,12 +34,14 @@ def command(
     panel: str,
     *,
     environment: bool = True,
+    resumes: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as ``retro NAME``.
 
     Adds --json, --quiet, --verbose and --debug, gives every option the environment variable
     RETRO_<PARAMETER> (unless told not to: what removes things is said on the command line only),
-    and ends the help with the examples. A parameter whose type is a dataclass of options stands
+    and ends the help with the examples. ``resumes``: whoever interrupts it is told to run it again,
+    since what is done stays done. A parameter whose type is a dataclass of options stands
     for its fields.
     """
 
@@ -51,6 +53,7 @@ def command(
 
         @functools.wraps(function)
         def run(**values: Any) -> None:
+            console.state.resumes = resumes
             console.state.json = values.pop("as_json")
             console.state.quiet = values.pop("quiet")
             console.state.verbose = values.pop("verbose")

@@ -26,6 +26,7 @@ class State:
     quiet: bool = False
     verbose: bool = False
     debug: bool = False
+    resumes: bool = False  # of the command: run again, it goes on where Ctrl-C cut it short
 
 
 state = State()
@@ -75,11 +76,12 @@ def say(text: str) -> None:
 
 def report_interruption() -> None:
     """What a command says last that Ctrl-C has cut short."""
-    message, hint = "interrupted", "run the same command again, it resumes"
+    message = "interrupted"
+    hint = "run the same command again, it resumes" if state.resumes else ""
     if state.json:
         _report_json("Interrupted", message, hint, EXIT_INTERRUPTED)
     else:
-        sys.stderr.write(f"{message}; {hint}\n")
+        sys.stderr.write("; ".join(filter(None, (message, hint))) + "\n")
 
 
 def _report_json(error: str, message: str, hint: str, exit_code: int) -> None:

@@ -17,7 +17,9 @@ QUESTIONS = 3
 
 
 def register(app: typer.Typer) -> None:
-    command(app, "demo", ["retro demo", "retro demo --corpus docs/ --db docs.db"], "Start")(demo)
+    command(
+        app, "demo", ["retro demo", "retro demo --corpus docs/ --db docs.db"], "Start", resumes=True
+    )(demo)
 
 
 CORPUS = Path("sample_corpus/archive")

@@ -34,7 +34,7 @@ Table = Annotated[
 def register(group: typer.Typer, panel: str) -> None:
     command(
         group, "score", ["retro filter score wiki.db", "retro filter score wiki.db --scorer words"],
-        panel,
+        panel, resumes=True,
     )(score)  # fmt: skip
     command(
         group,

@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
             "retro neighbours wiki.db --text held-out.jsonl --model model/ --as held-out",
         ],
         "Build",
+        resumes=True,
     )(neighbours)
 
 

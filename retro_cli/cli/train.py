@@ -24,12 +24,12 @@ def register(app: typer.Typer) -> None:
     command(
         app, "fit",
         ["retro fit wiki.db --out model/", "retro fit wiki.db --base llama/ --out model/ -k 4"],
-        PANEL,
+        PANEL, resumes=True,
     )(fit)  # fmt: skip
     command(
         app, "train",
         ["retro train wiki.db --out small/", "retro train wiki.db --preset 172m --out model/"],
-        PANEL,
+        PANEL, resumes=True,
     )(train)  # fmt: skip
 
 

@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
         ["retro compact wiki.db", "retro compact wiki.db --purge --yes"],
         PANEL,
         environment=False,
+        resumes=True,
     )(compact)
     command(app, "history", ["retro history wiki.db", "retro history wiki.db --json"], PANEL)(
         history

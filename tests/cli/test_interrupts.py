@@ -15,7 +15,8 @@ from retro_cli.cli import interrupts
 from retro_cli.cli.command import ending
 
 DELAYS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # seconds
-SAID = ("interrupted; nothing was begun", "interrupted; run the same command again, it resumes")
+RESUMES = "interrupted; run the same command again, it resumes"
+SAID = ("interrupted; nothing was begun", "interrupted", RESUMES)
 
 
 def interrupted_after(delay: float, *args: object) -> tuple[int, str, list[str]]:
@@ -124,13 +125,46 @@ def test_a_program_that_reads_json_is_told_in_json():
     assert done.returncode == 130
     said = json.loads(done.stderr)
     assert (said["error"], said["exit_code"]) == ("Interrupted", 130)
-    assert "; ".join((said["message"], said["hint"])) == SAID[1]
+    assert (said["message"], said["hint"]) == ("interrupted", "")
     assert done.stdout == ""
 
 
 def test_quiet_does_not_hide_that_work_was_cut_short():
     done = during_work("interrupt()", options=["--quiet"])
     assert (done.returncode, done.stderr.splitlines()) == (130, [SAID[1]])
+
+
+@pytest.mark.parametrize(
+    ("words", "work", "resumes"),
+    [
+        (["chunk", "archive", "--db", "a.db"], "pipeline.chunk", True),
+        (["embed", "a.db"], "pipeline.embed", True),
+        (["index", "a.db"], "pipeline.index", True),
+        (["build", "archive", "--db", "a.db"], "pipeline.chunk", True),
+        (["neighbours", "a.db"], "pipeline.neighbours", True),
+        (["filter", "score", "a.db"], "upkeep.scoring.score_database", True),
+        (["filter", "undo", "a.db", 1], "upkeep.filtering.undo_rule", False),
+        (["compact", "a.db"], "upkeep.compact.compact", True),
+        (["rollback", "a.db", 1], "upkeep.history.rollback", False),
+        (["fit", "a.db", "--out", "m"], "learning.fit", True),
+        (["train", "a.db", "--out", "m"], "learning.train", True),
+        (["verify", "a.db"], "verify.verify", False),
+        (["status", "a.db"], "status.status", False),
+        (["plan", "300M"], "planning.plan_corpus", False),
+        (["query", "a.db", "the boat"], "database.Database.open", False),
+        (["generate", "a.db", "the boat"], "cli.generate._prompt", False),
+        (["export", "a.db", "o.npy"], "export.export", False),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)  # fmt: skip
+def test_only_what_resumes_says_that_it_does(retro, monkeypatch, words, work, resumes):
+    def interrupted(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"retro_cli.{work}", interrupted)
+    done = retro(*words, "-q")
+    assert done.code == 130
+    assert done.err.splitlines() == ([RESUMES] if resumes else ["interrupted"])
 
 
 def test_after_the_work_it_comes_too_late():
