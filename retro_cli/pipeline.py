@@ -30,7 +30,7 @@ from retro_cli.query.neighbours import find_neighbours
 from retro_cli.query.table import NeighbourReport, NeighbourSettings
 from retro_cli.reading.of_settings import find_tokenizer
 from retro_cli.reading.text_neighbours import TextsToRead, find_text_neighbours
-from retro_cli.store.atomic import disk_errors
+from retro_cli.store.atomic import disk_errors, made
 from retro_cli.store.layout import SETTINGS_FILE, Layout
 from retro_cli.store.lock import writer_lock
 from retro_cli.store.sweep import sweep_unreferenced
@@ -193,4 +193,5 @@ def _make_root(layout: Layout) -> None:
                 f"{layout.root} is not empty and not a retrieval database (it has {others[0]})",
                 "name a new folder with --db",
             )
-    layout.root.mkdir(parents=True, exist_ok=True)
+    with made(layout.root):
+        layout.root.mkdir(parents=True, exist_ok=True)

@@ -103,7 +103,8 @@ def _verified(layout: Layout, progress: Progress, sample: int) -> Verification:
         progress.advanced("verify", record.bytes)
     progress.finished("verify")
     for cache in caches.values():  # what was found damaged is not trusted by the next run
-        cache.save()
+        with suppress(OSError, RetroError):  # who may only read the database may prove it too
+            cache.save()
     if chunks is not None and not result.problems:
         for part in chunks.parts:
             _check_part(layout, part, result)

@@ -20,7 +20,7 @@ from retro_cli.chunks.schema import (
 )
 from retro_cli.chunks.splitter import Cut
 from retro_cli.corpus import Document
-from retro_cli.store.atomic import TEMPORARY, disk_errors, sync_file, sync_folder
+from retro_cli.store.atomic import TEMPORARY, disk_errors, made, sync_file, sync_folder
 from retro_cli.store.files import FileRecord
 
 
@@ -66,7 +66,7 @@ def document_hash(document: Document) -> bytes:
 class PartWriter:
     """Streams documents into a part; memory holds a few row groups, whatever the part's size.
 
-    All but ``abandon`` raise DiskFull.
+    All but ``abandon`` raise DiskFull; it raises UsageError where no file can be made.
     """
 
     def __init__(self, folder: Path, stem: str) -> None:
@@ -155,7 +155,7 @@ class _Table:
         self._path = path
         self._schema = schema
         self._rows: list[tuple[Any, ...]] = []
-        with disk_errors(path):
+        with made(path):
             self._writer = pq.ParquetWriter(
                 path, schema, compression="zstd", use_dictionary=dictionary, write_statistics=False
             )

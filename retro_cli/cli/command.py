@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import os
@@ -25,6 +26,7 @@ _SHARED = {
     "debug": (("--debug",), "Show a traceback when something fails."),
 }
 _PANEL = "Output"
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def command(
@@ -128,10 +130,21 @@ def _known(error: Exception) -> RetroError:
         # Whoever writes a file says which one it is.
         where = error.filename or "standard output"
         return DiskFull(f"no space left while writing {where}", "free some space, and run it again")
+    if isinstance(error, OSError) and error.filename is not None:
+        return _not_allowed(error)
     return RetroError(
         f"{type(error).__name__}: {error}",
         "this is a defect in retro: run again with --debug and report what it prints",
     )
+
+
+def _not_allowed(error: OSError) -> UsageError:
+    """What the system did not let us do with a file, or could not."""
+    name = os.fsdecode(error.filename)
+    readable = not os.path.lexists(name) or os.access(name, os.R_OK, effective_ids=True)
+    verb = "write" if readable and error.errno in _NOT_WRITABLE else "read"
+    why, hint = error.strerror or error, "see whose it is; --debug shows what was done with it"
+    return UsageError(f"cannot {verb} {name}: {why}", hint)
 
 
 def _expanded(

@@ -11,16 +11,30 @@ import hashlib
 import io
 import json
 import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from retro_cli.errors import FULL, DiskFull, IntegrityError, UsageError
+from retro_cli.errors import FULL, DiskFull, IntegrityError, RetroError, UsageError
 
 TEMPORARY = ".tmp"
 STAGING = ".staging"  # whole, but not yet named by its content
 _BLOCK = 1 << 20
+
+
+def not_written(path: Path, error: OSError) -> RetroError:
+    """What is said of an OS error that came when ``path`` was to be made or written."""
+    if error.errno in FULL:
+        return DiskFull(
+            f"no space left while writing {path}",
+            "free some space and run the same command again; it resumes",
+        )
+    why = os.strerror(error.errno) if error.errno else error  # Arrow says more, and worse
+    return UsageError(
+        f"cannot write {path}: {why}", "see who may write there, or name another place"
+    )
 
 
 @contextmanager
@@ -30,18 +44,25 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in FULL:
-            raise DiskFull(
-                f"no space left while writing {path}",
-                "free some space and run the same command again; it resumes",
-            ) from error
+            raise not_written(path, error) from error
         raise
+
+
+@contextmanager
+def made(path: Path) -> Iterator[None]:
+    """Around what only makes ``path``. Raises DiskFull or UsageError for any OS error."""
+    try:
+        yield
+    except OSError as error:
+        raise not_written(path, error) from error
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it takes the place of ``path``.
 
-    On any error the temporary file is removed and ``path`` is left as it was.
+    On any error the temporary file is removed and ``path`` is left as it was. Raises DiskFull, and
+    UsageError if the temporary file cannot be opened.
     """
     temporary = path.with_name(path.name + TEMPORARY)
     with disk_errors(path):
@@ -50,8 +71,11 @@ def replacing(path: Path) -> Iterator[Path]:
             sync_file(temporary)
             os.replace(temporary, path)
             sync_folder(path.parent)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
+        except BaseException as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.filename == str(temporary):
+                raise not_written(path, error) from error
             raise
 
 
@@ -60,12 +84,12 @@ def check_output(path: Path) -> None:
     file, cannot be."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder", "name a file")
-    try:
+    with made(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
+        if not path.exists():
+            tempfile.TemporaryFile(dir=path.parent).close()
+        elif not os.access(path, os.W_OK, effective_ids=True):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}", "name another file") from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

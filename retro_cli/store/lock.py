@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from retro_cli.errors import LockedError
+from retro_cli.store.atomic import made
 from retro_cli.store.commit import finish_commit
 
 LOCK_FILE = ".lock"
@@ -22,10 +23,12 @@ LOCK_FILE = ".lock"
 def writer_lock(folder: Path, command: str) -> Iterator[None]:
     """Hold the writer's lock on a database folder.
 
-    Raises LockedError at once if another process holds it. Readers never take it.
+    Raises LockedError at once if another process holds it, and UsageError if this one may not
+    write there. Readers never take it.
     """
     path = folder / LOCK_FILE
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    with made(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
-from helpers import write_jsonl
+from helpers import without_override, write_jsonl
 
 
 @pytest.mark.parametrize("shape", ["json", "csv", "trec", "parquet"])
@@ -27,10 +26,16 @@ def test_a_folder_for_the_answers_is_made(retro, db, tmp_path):
     assert len(json.loads(out.read_text())["hits"]) == 5
 
 
-def test_a_forbidden_file_is_refused(retro, db, tmp_path, monkeypatch):
-    # also where the tests run as root
-    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
-    refused = retro("query", db, "the ferry", "--out", tmp_path / "o.json")
+@pytest.mark.parametrize("forbidden", ["file", "folder"])
+def test_a_forbidden_file_is_refused(retro, db, tmp_path, forbidden):
+    out = tmp_path / "folder" / "o.json"
+    out.parent.mkdir()
+    if forbidden == "file":
+        out.touch(0o444)
+    else:
+        out.parent.chmod(0o555)
+    with without_override():
+        refused = retro("query", db, "the ferry", "--out", out)
     assert (refused.code, "Permission denied" in refused.err) == (2, True)
 
 
