@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from retro_cli.errors import ConfigError, DatabaseTooNew
+from retro_cli.errors import ConfigError
 from retro_cli.store.atomic import write_bytes
 from retro_cli.store.layout import FORMAT_VERSION, Layout
 
@@ -89,17 +88,7 @@ def fingerprint(value: Any) -> str:
 
 def load_settings(layout: Layout) -> Settings:
     """Read ``retro.toml``. Raises NotBuiltYet, ConfigError or DatabaseTooNew."""
-    layout.require()
-    try:
-        values = tomllib.loads(layout.settings.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{layout.settings}: {error}", "correct the file by hand") from error
-    version = values.pop("format", 0)
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise DatabaseTooNew(
-            f"{layout.root} has format {version}; this retro reads up to {FORMAT_VERSION}",
-            "upgrade: pip install --upgrade retro-cli",
-        )
+    values = layout.require()
     _check_known(values, f"{layout.settings}: ")
     return Settings(**values)
 

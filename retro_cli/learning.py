@@ -62,6 +62,7 @@ def fit(lesson: Lesson, base: str = DEFAULT_BASE, *, allow_download: bool = Fals
 
     Raises what ``find_base``, ``pipeline.neighbours`` and ``training.run.train`` raise.
     """
+    lesson.layout.require()
     folder = find_base(base, allow_download, progress)
     tokenizer = ChunkTokenizer(folder, cut="exact", size=_length(lesson))
     name = portable_name(base) if goes_by_name(base) else str(folder.resolve())

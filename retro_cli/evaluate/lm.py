@@ -49,6 +49,7 @@ def evaluate_lm(
     half written), RetroError (a model that gives no probabilities), and what the table does.
     """
     settings.check()
+    layout.require()
     begun = time.monotonic()
     subject = load_subject(model, settings.base, settings.device)
     config = subject.model.config

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from retro_cli.errors import NotBuiltYet
+from retro_cli.errors import ConfigError, DatabaseTooNew, NotBuiltYet
 
 FORMAT_VERSION = 1
 SETTINGS_FILE = "retro.toml"
@@ -57,10 +59,26 @@ class Layout:
     def exists(self) -> bool:
         return self.settings.is_file()
 
-    def require(self) -> None:
-        """Raise NotBuiltYet unless this folder is a retrieval database."""
+    def require(self) -> dict[str, Any]:
+        """The values of ``retro.toml``, but for its format.
+
+        Raises NotBuiltYet unless this folder is a retrieval database, DatabaseTooNew if a newer
+        version wrote it, and ConfigError for a file that is no TOML. Whoever opens a database, to
+        read or to write, comes through here first.
+        """
         if not self.exists():
             raise NotBuiltYet(
                 f"{self.root} is not a retrieval database",
                 f"create one: retro chunk INPUT --db {self.root}",
             )
+        try:
+            values = tomllib.loads(self.settings.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{self.settings}: {error}", "correct the file by hand") from error
+        version = values.pop("format", 0)
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise DatabaseTooNew(
+                f"{self.root} has format {version}; this retro reads up to {FORMAT_VERSION}",
+                "upgrade: pip install --upgrade retro-cli",
+            )
+        return values
