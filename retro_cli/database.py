@@ -14,11 +14,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from retro_cli.chunks.where import parse_where
-from retro_cli.errors import UsageError
 from retro_cli.index.catalogue import current_name
 from retro_cli.query.retrieve import Answer, Hit, Retriever
 from retro_cli.query.search import Search
-from retro_cli.store.layout import Layout
+from retro_cli.store.layout import Layout, local_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +42,7 @@ class Database:
     @classmethod
     def open(cls, path: str | Path) -> Database:
         """Open the database at ``path``. Raises UsageError, NotBuiltYet or IntegrityError."""
-        return cls(_layout(path))
+        return cls(Layout(local_folder(path)))
 
     @classmethod
     def build(
@@ -67,14 +66,14 @@ class Database:
         from retro_cli import pipeline
 
         named = [inputs] if isinstance(inputs, str | Path) else inputs
-        return pipeline.chunk(_layout(path), [str(each) for each in named], settings)
+        return pipeline.chunk(Layout(local_folder(path)), [str(each) for each in named], settings)
 
     @staticmethod
     def embed(path: str | Path, **settings: Any) -> EmbedReport:
         """The second stage, as ``retro embed``: chunks into vectors."""
         from retro_cli import pipeline
 
-        return pipeline.embed(_layout(path), settings)
+        return pipeline.embed(Layout(local_folder(path)), settings)
 
     @staticmethod
     def index(path: str | Path, **job: Any) -> IndexReport:
@@ -82,7 +81,7 @@ class Database:
         from retro_cli import pipeline
         from retro_cli.index.stage import IndexJob
 
-        layout = _layout(path)
+        layout = Layout(local_folder(path))
         return pipeline.index(layout, IndexJob(layout, **job))
 
     def status(self) -> Status:
@@ -198,9 +197,3 @@ class Database:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _layout(path: str | Path) -> Layout:
-    if not str(path):
-        raise UsageError("the database has no name", "name its folder")
-    return Layout(Path(path))

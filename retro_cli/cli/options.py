@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retro_cli.errors import UsageError
+from retro_cli.store.layout import local_folder
 
 if TYPE_CHECKING:
     from retro_cli.query.search import Search
@@ -21,10 +22,11 @@ SEARCHING = "Search"
 
 
 def folder(name: str) -> Path:
-    """A folder by its name, which may not be empty: Python takes that for the current folder."""
-    if not name:
-        raise typer.BadParameter("the name is empty; the folder you are in is '.'")
-    return Path(name)
+    """A folder by its name, which is neither empty nor the URL of another place."""
+    try:
+        return local_folder(name)
+    except UsageError as error:
+        raise typer.BadParameter(f"{error.message}; {error.hint}") from error
 
 
 DatabaseArgument = Annotated[

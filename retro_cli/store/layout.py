@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retro_cli.errors import ConfigError, DatabaseTooNew, NotBuiltYet
+from retro_cli.errors import ConfigError, DatabaseTooNew, NotBuiltYet, UsageError
 
 FORMAT_VERSION = 1
 SETTINGS_FILE = "retro.toml"
+
+
+_FILE_URL = re.compile(r"file:(//)?(?=/[^/])", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # of two letters or more: c:/ is a drive
+
+
+def local_folder(name: str | Path) -> Path:
+    """The folder of a database, by its path or its file:// URL.
+
+    Raises UsageError for an empty name, which Python takes for the current folder, and for the URL
+    of another place. A Path has lost the second slash of a URL.
+    """
+    text = _FILE_URL.sub("", str(name), count=1)
+    if not text:
+        raise UsageError("the name is empty", "the folder you are in is '.'")
+    if _URL.match(text):
+        raise UsageError(
+            f"{name} is a URL", "name a folder: databases on object storage are still to come"
+        )
+    return Path(text)
 
 
 @dataclass(frozen=True)

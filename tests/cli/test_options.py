@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from retro_cli.cli.app import app
 from retro_cli.cli.command import command
 from retro_cli.cli.train_options import Learning
 from retro_cli.config import Settings
+from retro_cli.database import Database
+from retro_cli.errors import UsageError
 from retro_cli.training.settings import SCRATCH_PRESETS
 
 FLAGS = {
@@ -111,7 +114,7 @@ def commands(group: Any) -> list[Any]:
     return [*outer, *(command for each in inner for command in commands(each))]
 
 
-def test_no_command_takes_an_empty_name_for_the_folder_one_is_in() -> None:
+def test_no_command_takes_an_empty_name_or_a_url_for_a_folder() -> None:
     """An unset variable of a script is an empty name, and Python's Path("") the current folder."""
     seen = 0
     for each in commands(typer.main.get_command(app)):
@@ -121,6 +124,9 @@ def test_no_command_takes_an_empty_name_for_the_folder_one_is_in() -> None:
                 assert str(parameter.type_cast_value(context, "x.db")) == "x.db"
                 with pytest.raises(typer.BadParameter, match="empty"):
                     parameter.type_cast_value(context, "")
+                with pytest.raises(typer.BadParameter, match="s3://a/b is a URL"):
+                    parameter.type_cast_value(context, "s3://a/b")
+                assert parameter.type_cast_value(context, "file:///a/b") == Path("/a/b")
                 seen += 1
     assert seen > 20
 
@@ -145,3 +151,31 @@ def test_an_empty_name_is_a_usage_error(retro, tmp_path, static_encoder, words) 
     assert refused.code == 2
     assert "empty" in refused.err
     assert fingerprint(tmp_path) == before
+
+
+@pytest.mark.parametrize("url", ["memory://x", "s3://bucket/a.db", "file://host/a"])
+def test_a_database_elsewhere_is_refused_and_leaves_nothing(retro, tmp_path, url) -> None:
+    (tmp_path / "a.txt").write_text("the boat")
+    for words in (
+        ["chunk", "a.txt", "--db", url],
+        ["status", url],
+        ["build", "a.txt", "--db", url],
+    ):
+        refused = retro(*words)
+        assert refused.code == 2
+        assert f"{url} is a URL" in " ".join(refused.err.replace("│", " ").split())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_file_url_names_a_folder(retro, db) -> None:
+    assert retro("status", f"file://{db}").out == retro("status", db).out
+    with Database.open(f"file://{db}") as database:
+        assert database.query("the boat")
+
+
+@pytest.mark.parametrize("name", ["s3://bucket/a.db", Path("s3://bucket/a.db")])
+def test_python_is_refused_a_database_elsewhere_too(name) -> None:
+    for ask in (lambda: Database.open(name), lambda: Database.build(name, ["a.txt"])):
+        with pytest.raises(UsageError, match="is a URL"):
+            ask()
+    assert not Path("s3:").exists()

@@ -10,7 +10,7 @@ from retro_cli.errors import ConfigError, UsageError
 
 def test_an_empty_name_is_not_the_current_folder(db, monkeypatch):
     monkeypatch.chdir(db)
-    with pytest.raises(UsageError, match="no name"):
+    with pytest.raises(UsageError, match="name is empty"):
         Database.open("")
 
 
