@@ -13,6 +13,7 @@ import typer
 from retro_cli.cli import console, generate_out, options
 from retro_cli.cli.command import command
 from retro_cli.errors import InputNotFound, UsageError
+from retro_cli.models.base import DEFAULT_BASE
 from retro_cli.models.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -43,13 +44,17 @@ def generate(
         str | None, typer.Argument(help="The text to continue.", show_default=False)
     ] = None,
     reader: Annotated[
-        str, typer.Option(help="How the model reads: retro.", rich_help_panel=READING)
+        str,
+        typer.Option(
+            help="How the model reads: retro, rag-token, rag-sequence.", rich_help_panel=READING
+        ),
     ] = "retro",
     model: Annotated[
         str | None,
         typer.Option(
             metavar="MODEL",
-            help=f"A name or a folder. (default for retro: {DEFAULT_MODEL})",
+            help=f"A name or a folder. (default for retro: {DEFAULT_MODEL}; for others: "
+            f"{DEFAULT_BASE})",
             rich_help_panel=READING,
         ),
     ] = None,
@@ -66,7 +71,7 @@ def generate(
         typer.Option(
             "-k",
             min=1,
-            help="Neighbours of each chunk. (default: as in training)",
+            help="Chunks of a look-up. (default for retro: as in training; for rag-...: 5)",
             rich_help_panel=READING,
         ),
     ] = None,
@@ -75,6 +80,14 @@ def generate(
         typer.Option(
             min=1,
             help="Look up again after so many tokens. (default: a chunk)",
+            rich_help_panel=READING,
+        ),
+    ] = None,
+    doc_temperature: Annotated[
+        float | None,
+        typer.Option(
+            help="Of rag-...: the flatter the higher weigh the chunks. (default: 0.05 for cosines, "
+            "which differ little; 1 for other scores)",
             rich_help_panel=READING,
         ),
     ] = None,
@@ -134,6 +147,21 @@ def generate(
         int,
         typer.Option(min=1, help="Search with so many texts at once.", rich_help_panel=DECODING),
     ] = 1,
+    length_penalty: Annotated[
+        float,
+        typer.Option(
+            help="Beams compare by log-probability / tokens to this power.",
+            rich_help_panel=DECODING,
+        ),
+    ] = 1.0,
+    decoding: Annotated[
+        str,
+        typer.Option(
+            help="Of rag-sequence: exact; or beams a chunk, their texts weighed under all chunks "
+            "(thorough) or those that found them (fast).",
+            rich_help_panel=DECODING,
+        ),
+    ] = "exact",
 ) -> None:
     """Continue a text, looking up at every chunk end what the database has on it."""
     words = _prompt(prompt, prompt_file)
@@ -145,9 +173,9 @@ def generate(
 
     if temperature is None:
         temperature = 0.0 if top_k is None and top_p is None else 1.0
-    decoding = Decoding(max_tokens, temperature, top_k, top_p, seed, beams)
+    how = Decoding(max_tokens, temperature, top_k, top_p, seed, beams, length_penalty, decoding)
     recording = trace is not None or (show and not console.state.json)
-    wanted = ReaderOptions(model, base, device, k, retrieval_step, recording)
+    wanted = ReaderOptions(model, base, device, k, retrieval_step, recording, doc_temperature)
     with ExitStack() as held, generate_out.interruptible():
         database = None if no_retrieval else held.enter_context(_opened(db))
         transformers_logging.set_verbosity_error()
@@ -158,7 +186,7 @@ def generate(
         if trace is not None:
             watchers.append(held.enter_context(generate_out.trace_lines(trace)))
         found = continued(
-            opened.reader, retriever, words, decoding, lambda t: generate_out.tell(watchers, t)
+            opened.reader, retriever, words, how, lambda t: generate_out.tell(watchers, t)
         )
         out.end(found)
         generate_out.say_times(found)

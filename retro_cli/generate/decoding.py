@@ -12,6 +12,7 @@ from retro_cli.errors import UsageError
 
 Tensor = Any
 Choose = Callable[[Tensor], int]
+EXACT, THOROUGH, FAST = BY_DOCUMENT = ("exact", "thorough", "fast")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,9 @@ class Decoding:
     max_tokens: of the continuation. temperature: 0 takes the likeliest token, above that one is
     drawn. top_k, top_p: draw among the k likeliest tokens, and among the fewest that together
     have the probability p (Holtzman et al. 2020). seed: of the draws. beams: above 1, the
-    likeliest text that a search with so many finds, by its mean log-probability a token.
+    likeliest text that a search with so many finds, by log-probability / tokens ** length_penalty:
+    1 is the mean, 0 the whole, which prefers short texts. documents: of RAG-Sequence, "exact", or
+    as Lewis et al. 2020 (section 2.5) approximate it, "thorough" or "fast": beams a document.
     """
 
     max_tokens: int = 128
@@ -30,6 +33,8 @@ class Decoding:
     top_p: float | None = None
     seed: int = 0
     beams: int = 1
+    length_penalty: float = 1.0
+    documents: str = EXACT
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -46,6 +51,19 @@ class Decoding:
             raise UsageError("top-k and top-p choose what is drawn from", "set a temperature too")
         if self.beams > 1 and self.temperature > 0:
             raise UsageError("beams are not drawn", "either a temperature or beams")
+        if not 0.0 <= self.length_penalty < float("inf"):
+            raise UsageError(f"a length penalty of {self.length_penalty}", "0 or above")
+        if self.documents not in BY_DOCUMENT:
+            raise UsageError(f"--decoding {self.documents}", f"choose {', '.join(BY_DOCUMENT)}")
+        if self.documents != EXACT and self.temperature > 0:
+            raise UsageError(
+                f"{self.documents} decoding searches, and is not drawn", "leave the temperature out"
+            )
+
+
+def normalised(logprob: float, tokens: int, length_penalty: float) -> float:
+    """What texts of different lengths are compared by."""
+    return float(logprob / tokens**length_penalty)
 
 
 def chooser(decoding: Decoding) -> Choose:

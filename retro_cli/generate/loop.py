@@ -8,11 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 from retro_cli.errors import UsageError
-from retro_cli.generate.beams import search_beams
-from retro_cli.generate.decoding import Choose, Decoding, chooser
+from retro_cli.generate.beams import Search, search_beams
+from retro_cli.generate.by_document import likeliest_by_document
+from retro_cli.generate.decoding import EXACT, THOROUGH, Choose, Decoding, chooser
 from retro_cli.generate.detokenise import Detokeniser
 from retro_cli.generate.trace import Continuation, Timing, Trace, TracedToken
-from retro_cli.readers.interface import Reader, Reading, RenewedRetriever, Retriever
+from retro_cli.readers.interface import (
+    Reader,
+    Reading,
+    ReadingByDocument,
+    RenewedRetriever,
+    Retriever,
+)
 
 Watch = Callable[[TracedToken], Any]
 
@@ -33,11 +40,14 @@ def generate(
     most = min(decoding.max_tokens, _room(reader, len(ids)))
     watch = watch or _nobody
     run = _Run(reader, retriever, ids)
-    if decoding.beams == 1:
+    how = Search(reader.ends, decoding.beams, len(ids), most, decoding.length_penalty)
+    if decoding.documents != EXACT:
+        chosen = iter(_by_document(run, how, decoding.documents))
+        found = run.follow(lambda _: next(chosen), reader.ends, most, watch)
+    elif decoding.beams == 1:
         found = run.follow(chooser(decoding), reader.ends, most, watch)
     else:
-        width, first = decoding.beams, len(ids)
-        found = search_beams(run.reading, run.look_up, reader.ends, width, first, most)
+        found = search_beams(run.reading, run.look_up, how)[0]
         speech = Detokeniser(reader.decode, ids)
         spoken = [replace(token, text=speech.add(token.token)) for token in found.tokens]
         found = replace(found, tokens=spoken)
@@ -58,6 +68,16 @@ def score(reader: Reader, retriever: Retriever | None, prompt: str, target: Sequ
     run = _Run(reader, retriever, ids)
     found = run.follow(lambda _: next(forced), (), len(target), _nobody)
     return run.trace(prompt, found)
+
+
+def _by_document(run: _Run, how: Search, documents: str) -> list[int]:
+    """The tokens that thorough or fast decoding settles on; the loop then goes over them again,
+    with the exact weights."""
+    reading = run.reading
+    if not isinstance(reading, ReadingByDocument):
+        raise UsageError(f"--decoding {documents} is for the reader rag-sequence", EXACT)
+    run.look_up()
+    return likeliest_by_document(reading, how, documents == THOROUGH)
 
 
 class _Run:

@@ -101,3 +101,12 @@ def find_device(name: str) -> str:
     if name == "cuda" and not there:
         raise UsageError("there is no GPU that torch can use", "--device cpu")
     return "cuda" if there and name != "cpu" else "cpu"
+
+
+def end_tokens(*configs: Any) -> frozenset[int]:
+    """What ends a text, as the first of some configurations says that names it."""
+    for config in configs:
+        ends = getattr(config, "eos_token_id", None)
+        if ends is not None:
+            return frozenset([ends] if isinstance(ends, int) else ends)
+    return frozenset()

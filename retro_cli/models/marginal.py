@@ -21,10 +21,11 @@ def document_prior(
 
     present: (..., k) bool, False where there is no document; at least one must be there.
     """
-    logits = scores / temperature
     if present is not None:
-        logits = logits.masked_fill(~present, float("-inf"))
-    return logits.log_softmax(dim=-1)
+        scores = scores.masked_fill(~present, float("-inf"))
+    # From the best one: a score over a tiny temperature would be infinite.
+    below = scores - scores.detach().amax(dim=-1, keepdim=True)
+    return (below / temperature).log_softmax(dim=-1)
 
 
 def sequence_logprob(prior: Tensor, tokens: Tensor) -> Tensor:

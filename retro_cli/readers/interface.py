@@ -101,6 +101,20 @@ class Reading(Protocol):
         """All that a row has received, in order."""
 
 
+@runtime_checkable
+class ReadingByDocument(Reading, Protocol):
+    """One that can also be asked what each document alone would make of the prompt."""
+
+    def log_prior(self) -> Tensor:
+        """(documents,) float32, log p(z | x)."""
+
+    def alone(self) -> Sequence[Reading]:
+        """A reading of the prompt for each document, from its beginning."""
+
+    def whole(self, document: int, targets: Sequence[Sequence[int]]) -> Tensor:
+        """(targets, longest) float32, log p(y_i | x, z, y_<i) of texts; 0 behind the end of one."""
+
+
 class Reader(Protocol):
     """A language model that reads what a retriever finds."""
 

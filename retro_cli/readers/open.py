@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.errors import UsageError
+from retro_cli.models.base import DEFAULT_BASE
 from retro_cli.models.shipped import DEFAULT_MODEL
 from retro_cli.readers.interface import Reader
 
@@ -18,6 +20,7 @@ class ReaderOptions:
 
     model: a name or folder. base: where the base of added weights is now. k: hits a look-up.
     stride: tokens between look-ups. record: whether steps say how much was read of each hit.
+    doc_temperature: of the documents' prior, for a mixture over documents.
     """
 
     model: str | Path | None = None
@@ -26,6 +29,7 @@ class ReaderOptions:
     k: int | None = None
     stride: int | None = None
     record: bool = False
+    doc_temperature: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,4 +66,20 @@ def _retro(options: ReaderOptions) -> OpenReader:
     return OpenReader(reader, tokenizer, network.config.retrieved_length, as_documents=True)
 
 
-READERS: dict[str, Callable[[ReaderOptions], OpenReader]] = {"retro": _retro}
+def _rag(name: str, options: ReaderOptions) -> OpenReader:
+    from retro_cli.models.language import CAUSAL, SEQ2SEQ, open_language_model
+    from retro_cli.readers.mixture import MixtureReader
+    from retro_cli.readers.sequence import SequenceReader
+
+    model = open_language_model(
+        options.model or DEFAULT_BASE, (CAUSAL, SEQ2SEQ), options.device, reader=name
+    )
+    kind = SequenceReader if name == "rag-sequence" else MixtureReader
+    return OpenReader(kind(model, k=options.k, temperature=options.doc_temperature))
+
+
+READERS: dict[str, Callable[[ReaderOptions], OpenReader]] = {
+    "retro": _retro,
+    "rag-token": partial(_rag, "rag-token"),
+    "rag-sequence": partial(_rag, "rag-sequence"),
+}

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from transformers import DynamicCache
 
 from retro_cli.errors import UsageError
+from retro_cli.models.language import end_tokens
 from retro_cli.models.retro import RetroForCausalLM
 from retro_cli.query.retrieve import Hit
 from retro_cli.readers.interface import Evidence, Step
@@ -52,7 +53,7 @@ class RetroReader:
             raise UsageError(
                 f"a retrieval step of {self.stride}", f"the model's chunks allow 1 to {self.chunk}"
             )
-        self.ends: Collection[int] = _end_tokens(model)
+        self.ends: Collection[int] = end_tokens(model.backbone.generation_config, model.config)
         self.longest: int | None = getattr(
             model.config.base_config, "max_position_embeddings", None
         )
@@ -171,12 +172,3 @@ class RetroReading:
 
     def evidence(self, row: int) -> list[Evidence]:
         return list(self._evidence[row])
-
-
-def _end_tokens(model: RetroForCausalLM) -> frozenset[int]:
-    """What ends a text: of the generation settings, else of the model's configuration."""
-    for config in (model.backbone.generation_config, model.config):
-        ends = getattr(config, "eos_token_id", None)
-        if ends is not None:
-            return frozenset([ends] if isinstance(ends, int) else ends)
-    return frozenset()
