@@ -24,8 +24,8 @@ from retro_cli.readers.interface import Evidence
 from retro_cli.readers.mixture import MixtureReader
 from retro_cli.readers.sequence import SequenceReader
 
-WORDS = 304  # the 300 of the tokenizer, then:
-PAD, BEGIN, END = 300, 301, 302
+WORDS = 288  # the 285 of the tokenizer, then:
+BEGIN, END, PAD = 285, 286, 287
 SPECIAL = {"pad_token_id": PAD, "bos_token_id": BEGIN, "eos_token_id": END}
 CONFIGS = {
     "bart": BartConfig(
@@ -53,9 +53,11 @@ QUESTION = "who lit the lamp?"
 
 def tokenizer(path: Path) -> PreTrainedTokenizerFast:
     """The byte-level BPE with special tokens of its own."""
-    return PreTrainedTokenizerFast(
+    found = PreTrainedTokenizerFast(
         tokenizer_file=str(path), pad_token="<pad>", bos_token="<s>", eos_token="</s>"
     )
+    assert (found.bos_token_id, found.eos_token_id, found.pad_token_id) == (BEGIN, END, PAD)
+    return found
 
 
 def network(kind: str, seed: int = 0, **changes):

@@ -17,6 +17,7 @@ from retro_cli.embeddings.places import HUB, hub_folder, package_folder
 from retro_cli.errors import InputNotFound, IntegrityError, MissingExtra
 from retro_cli.events import Progress, Silent
 from retro_cli.models.families import family
+from retro_cli.models.masked import is_packaged_masked, packaged_masked
 from retro_cli.store.atomic import file_sha256, read_json
 from retro_cli.store.cache import cache_folder, made_once
 
@@ -58,8 +59,8 @@ def find_language_model(
 ) -> Path:
     """A folder with config.json, model.safetensors and tokenizer.json of a language model.
 
-    name: "SmolLM2-135M-Instruct" in any case, "hf:org/name", or a folder, which is returned as it
-    is. allow_download: a hub name that is not in the local cache may be fetched.
+    name: "SmolLM2-135M-Instruct" or "splade-tiny-msmarco" in any case, "hf:org/name", or a folder,
+    which is returned as it is. allow_download: a hub name that is not in the local cache may be fetched.
 
     Raises InputNotFound (no such folder, or a file is missing in it), ConfigError (no such hub
     name), IntegrityError (damaged, or not the published weights), MissingExtra, UsageError (a
@@ -68,6 +69,8 @@ def find_language_model(
     if is_packaged(name):
         folder = cache_folder() / "bases" / _CONVERTED
         return _checked(made_once(folder, partial(_convert, progress=progress or _Told())))
+    if is_packaged_masked(name):
+        return _checked(packaged_masked())
     if str(name).startswith(HUB):
         return _checked(hub_folder(str(name), allow_download))
     return _checked(Path(name).expanduser())

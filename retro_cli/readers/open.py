@@ -50,6 +50,10 @@ class OpenReader:
 def open_reader(name: str, options: ReaderOptions) -> OpenReader:
     """Raises UsageError for a reader that is not known, or a model that it cannot use, and what
     loading the model raises."""
+    if name == "realm":
+        raise UsageError(
+            "the reader realm continues no text, it fills masks", 'retro fill DB "..."'
+        )
     if name not in READERS:
         raise UsageError(f"--reader {name}", f"choose one of {', '.join(READERS)}")
     return READERS[name](options)

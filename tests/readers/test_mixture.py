@@ -224,21 +224,19 @@ def test_a_temperature_that_is_none_is_refused(bpe_path, temperature):
         reader(language_model("llama", bpe_path), temperature=temperature)
 
 
-@settings(max_examples=15)
+@pytest.fixture(scope="module")
+def llama(bpe_path):
+    return language_model("llama", bpe_path)
+
+
+@settings(max_examples=20)
 @given(
     scores=st.lists(st.floats(-30, 30, width=32), min_size=1, max_size=4),
     temperature=st.floats(1e-6, 1e3),
 )
-def test_whatever_the_scores_and_the_temperature_it_is_a_distribution(scores, temperature):
-    import tempfile
-    from pathlib import Path
-
-    from helpers import byte_bpe
-
-    with tempfile.TemporaryDirectory() as folder:
-        model = language_model("llama", byte_bpe(Path(folder)))
+def test_whatever_the_scores_and_the_temperature_it_is_a_distribution(llama, scores, temperature):
     for sequence in (False, True):
-        started = reading(model, evidence(scores), sequence, temperature=temperature)
+        started = reading(llama, evidence(scores), sequence, temperature=temperature)
         found = stepped(started, TARGET[:3])
         assert found.exp().sum(-1).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
 
