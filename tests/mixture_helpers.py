@@ -31,7 +31,8 @@ CONFIGS = {
     "bart": BartConfig(
         vocab_size=WORDS, d_model=16, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
         decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=24,
-        max_position_embeddings=512, decoder_start_token_id=END, forced_eos_token_id=None, **SPECIAL,
+        max_position_embeddings=512, decoder_start_token_id=END, forced_eos_token_id=None,
+        **SPECIAL,
     ),
     "t5": T5Config(
         vocab_size=WORDS, d_model=16, d_kv=8, d_ff=24, num_layers=2, num_heads=2,

@@ -25,6 +25,7 @@ from retro_cli.cli import (
     neighbours,
     planning,
     query,
+    trace,
     train,
     upkeep,
 )
@@ -48,6 +49,7 @@ for _module in (
     query,
     generate,
     fill,
+    trace,
     eval,
     look,
     filter,

@@ -59,15 +59,22 @@ def tell(watchers: list[Callable[[TracedToken], Any]], token: TracedToken) -> No
 
 @contextmanager
 def trace_lines(path: Path) -> Iterator[Callable[[TracedToken], Any]]:
-    """A line a token, written at once: an interrupted text keeps its trace."""
+    """A line a token, written at once: an interrupted text keeps its trace.
+
+    The first line that names a chunk has its text.
+    """
     from retro_cli.store.atomic import check_output, disk_errors
 
     check_output(path)
-    with path.open("w", encoding="utf-8", buffering=1) as file:
+    told: set[int] = set()
+    with path.open("w", encoding="utf-8", errors="backslashreplace", buffering=1) as file:
 
         def write(token: TracedToken) -> None:
+            hits = token.evidence.hits if token.evidence else ()
+            new = {hit.chunk for hit in hits} - told
+            told.update(new)
             with disk_errors(path):
-                file.write(json.dumps(token.to_json(), ensure_ascii=False) + "\n")
+                file.write(json.dumps(token.to_json(new), ensure_ascii=False) + "\n")
 
         yield write
 

@@ -49,6 +49,9 @@ class Decoding:
             raise UsageError(f"{self.beams} beams", "1 is greedy")
         if self.temperature == 0 and (self.top_k is not None or self.top_p is not None):
             raise UsageError("top-k and top-p choose what is drawn from", "set a temperature too")
+        self._check_search()
+
+    def _check_search(self) -> None:
         if self.beams > 1 and self.temperature > 0:
             raise UsageError("beams are not drawn", "either a temperature or beams")
         if not 0.0 <= self.length_penalty < float("inf"):

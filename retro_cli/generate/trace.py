@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,8 @@ class TracedToken:
         detail = {} if step.detail is None else step.detail(row, token)
         return cls(token, text, logprob, position, step.read, step.evidence[row], shares, detail)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, texts_of: Collection[int] = ()) -> dict[str, Any]:
+        """texts_of: the chunks whose title and text are given too."""
         hits = self.evidence.hits if self.evidence else ()
         masses = self.mass or (None,) * len(hits)
         return {
@@ -53,6 +54,7 @@ class TracedToken:
                     "source": hit.source,
                     "score": hit.score,
                     "mass": mass,
+                    **({"title": hit.title, "text": hit.text} if hit.chunk in texts_of else {}),
                 }
                 for hit, mass in zip(hits, masses, strict=True)
             ],

@@ -60,7 +60,8 @@ def find_language_model(
     """A folder with config.json, model.safetensors and tokenizer.json of a language model.
 
     name: "SmolLM2-135M-Instruct" or "splade-tiny-msmarco" in any case, "hf:org/name", or a folder,
-    which is returned as it is. allow_download: a hub name that is not in the local cache may be fetched.
+    which is returned as it is. allow_download: a hub name that is not in the local cache may be
+    fetched.
 
     Raises InputNotFound (no such folder, or a file is missing in it), ConfigError (no such hub
     name), IntegrityError (damaged, or not the published weights), MissingExtra, UsageError (a
