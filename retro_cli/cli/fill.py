@@ -115,10 +115,10 @@ def fill(
 
 def _retriever(held: ExitStack, db: Path) -> Retriever:
     from retro_cli.database import Database
-    from retro_cli.generate.live import LiveRetriever, nearest_as_documents
+    from retro_cli.generate.live import LiveRetriever
 
     database = held.enter_context(Database.open(db))
-    return LiveRetriever(nearest_as_documents(database.retriever, database.encoder))
+    return LiveRetriever(database.finder(as_documents=True))
 
 
 def _own(text: str, documents: list[str]) -> OwnText:

@@ -71,11 +71,15 @@ def test_what_shows_was_read(write):
     assert "[2]" in shown.out
 
 
-def test_a_database_with_nothing_to_show_is_as_no_retrieval(retro, db, write):
+def test_a_database_with_nothing_to_show_is_as_no_retrieval(retro, db, tmp_path, bpe_path):
     hits = retro("query", db, PROMPT, "-k", 500, "--json").rows[0]["hits"]
-    for source in {hit["source"] for hit in hits}:
-        assert retro("filter", "add", db, "--source", source, "--reason", "all").code == 0
-    assert write().out == write("--no-retrieval").out
+    sources = [word for source in {hit["source"] for hit in hits} for word in ("--source", source)]
+    assert retro("filter", "add", db, *sources, "--reason", "all", "--yes").code == 0
+    model = saved("t5", bpe_path, tmp_path / "t5")
+    how = (db, PROMPT, "--reader", "rag-token", "--model", model, *SHORT)
+    empty = retro("generate", *how)
+    assert empty.out == retro("generate", *how, "--no-retrieval").out
+    assert "no chunk that may be shown" in empty.err
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The masks of a sentence over a mixture of documents: the laws of the mixture, and what is read."""
+"""The masks of a sentence over a mixture of documents: its laws, and what is read."""
 
 from __future__ import annotations
 
