@@ -14,10 +14,7 @@ from retro_cli.query.retrieve import Hit
 SEQ2SEQ_FORM = "{title} / {text} // {question}"
 # A model without a chat template continues what it is given: the prompt comes last.
 PLAIN_FORM = "{title}\n{text}\n\n{question}"
-CHAT_FORM = (
-    "Answer the question in a few words, with what this text says.\n\n"
-    "Text: {text}\n({title})\n\nQuestion: {question}"
-)
+CHAT_FORM = "{title}\n{text}\n\nQuestion: {question}\nAnswer with a short phrase from this text."
 _NAMES = re.compile(r"\{(title|text|question)\}")
 _MOST = 1024  # tokens
 
