@@ -9,7 +9,7 @@ times likelihood are the posterior of each document, for each token.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from retro_cli.errors import UsageError
 from retro_cli.models.decoder_rows import CausalRows, DecoderRows, Seq2SeqRows
 from retro_cli.models.language import SEQ2SEQ, LanguageModel, end_tokens
 from retro_cli.models.marginal import document_prior
+from retro_cli.query.hits import Hit
 from retro_cli.readers.inputs import Form, longest_input
 from retro_cli.readers.interface import Evidence, Step
 
@@ -98,10 +99,15 @@ class MixtureReading:
     def __init__(self, reader: MixtureReader, question: str) -> None:
         self._reader = reader
         self._question = question
+        self._written: list[list[int]] = [[]]  # of each row, the tokens so far
+        self._begin()
+
+    def _begin(self) -> None:
+        """As if nothing had been looked up or read."""
         self._found: Evidence | None = None
         self._network: DecoderRows | None = None
-        self._weights: Tensor = torch.zeros(1, 1)  # (rows, documents) log w(z)
-        self._waiting: list[list[int]] = [[]]  # of each row, the tokens that are not read yet
+        self._weights: Tensor = torch.zeros(len(self._written), 1)  # (rows, documents) log w(z)
+        self._waiting = [list(row) for row in self._written]  # the tokens that are not read yet
         self._latest: Tensor | None = None  # (rows, documents, vocabulary) log p(y | x, z, y_<i)
 
     def queries(self) -> list[str]:
@@ -109,7 +115,11 @@ class MixtureReading:
 
     def receive(self, evidence: Sequence[Evidence]) -> None:
         (self._found,) = evidence
-        self._weights = self._reader.log_prior(self._found)[None]
+        self._weights = self._reader.log_prior(self._found).repeat(len(self._written), 1)
+
+    def forget(self, shown: Callable[[Hit], bool]) -> None:
+        if self._found is not None and not all(map(shown, self._found.hits)):
+            self._begin()
 
     def evidence(self, row: int) -> list[Evidence]:
         return [] if self._found is None else [self._found]
@@ -163,8 +173,9 @@ class MixtureReading:
             chosen = torch.tensor(tokens)[:, None, None].expand(-1, self._weights.shape[1], 1)
             self._weigh(picked(self._latest[:, :, None], chosen))
             self._latest = None
-        for waiting, token in zip(self._waiting, tokens, strict=True):
-            waiting.append(token)
+        for rows in (self._waiting, self._written):
+            for row, token in zip(rows, tokens, strict=True):
+                row.append(token)
 
     def _pick(self, parents: list[int]) -> None:
         if self._network is not None:
@@ -173,6 +184,7 @@ class MixtureReading:
             self._latest = self._latest[parents]
         self._weights = self._weights[parents]
         self._waiting = [list(self._waiting[row]) for row in parents]
+        self._written = [list(self._written[row]) for row in parents]
 
 
 def picked(logprobs: Tensor, tokens: Tensor) -> Tensor:
