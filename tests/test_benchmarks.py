@@ -152,3 +152,28 @@ class TestTable:
     def test_a_readme_without_its_markers_is_refused(self) -> None:
         with pytest.raises(ValueError, match="needs"):
             table.insert("no markers", "table")
+
+
+def test_the_page_of_retrieval_shows_every_estimate():
+    import retrieval_page
+
+    def estimate(value):
+        return {"value": value, "low": value - 0.01, "high": value + 0.01, "documents": 9}
+
+    ways = dict(zip(retrieval_page.WAYS, (0.31, 0.32, 0.41, 0.42), strict=True))
+    measured = {
+        "metric": "nDCG@10",
+        "queries": 225,
+        "scores": {way: estimate(value) for way, value in ways.items()},
+        "better part": "bm25",
+        "hybrid - better part": estimate(0.09),
+        "interpolated - better part": estimate(-0.05),
+        "reranked": {
+            "queries": 40, "score": estimate(0.5), "reranked - hybrid": estimate(0.07),
+        },
+    }  # fmt: skip
+    page = retrieval_page.render({"facts": {"some": measured}, "machine": results.machine()})
+    for value in ways.values():
+        assert f"{value:.3f} ({value - 0.01:.3f} to {value + 0.01:.3f})" in page
+    assert "| some | bm25 | +0.090 (+0.080 to +0.100) | -0.050 (-0.060 to -0.040) |" in page
+    assert "| some | 40 | 0.500 (0.490 to 0.510) | +0.070 (+0.060 to +0.080) |" in page
