@@ -88,7 +88,10 @@ class Build:
 
     def execute(self) -> IndexReport:
         if self.reason:
-            self.progress.note(f"training: {self.reason}. {self.plan.reason}")
+            reasons = [self.reason]
+            if self.plan.reason not in self.reason:  # of a --factory both say that it was asked for
+                reasons.append(self.plan.reason)
+            self.progress.note(f"training: {'. '.join(reasons)}")
         base, live = self.base, self.state.live
         template = base.template if base else self.work.template(live, self.plan, self.job.seed)
         indexed = self._bits_before("indexed")

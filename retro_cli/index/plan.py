@@ -119,6 +119,22 @@ def parse_factory(factory: str) -> tuple[int, str]:
     return int(match["lists"]), match["code"]
 
 
+def points_for_codes(factory: str) -> int:
+    """The rows below which Faiss warns that product codes, or a rotation for them, are learned from
+    too few: 39 for each of the values that a piece of a code can take."""
+    _, code = parse_factory(factory)
+    bits = [8] if factory.startswith("OPQ") else []
+    if code.startswith("PQ"):
+        bits.append(_piece_bits(code)[1])
+    return MIN_POINTS_PER_LIST << max(bits) if bits else 0
+
+
+def _piece_bits(code: str) -> tuple[int, int]:
+    """How many pieces a product code has, and the bits of each."""
+    pieces, _, bits = code[2:].partition("x")
+    return int(pieces), int(re.sub(r"\D", "", bits) or 8)
+
+
 def code_size(code: str, dim: int) -> int:
     """Bytes of one row in a list: its code and its 8-byte id."""
     if code == "Flat":
@@ -131,9 +147,8 @@ def code_size(code: str, dim: int) -> int:
         bits = int(code[-1]) if code[-1].isdigit() else 1
         # One bit, then the extra bits, of each dimension; the factors that undo the rotation.
         return -(-dim // 8) + -(-dim * (bits - 1) // 8) + (8 if bits == 1 else 20) + 8
-    pieces, _, bits_text = code[2:].partition("x")
-    bits = int(re.sub(r"\D", "", bits_text) or 8)
-    return -(-int(pieces) * bits // 8) + 8
+    pieces, bits = _piece_bits(code)
+    return -(-pieces * bits // 8) + 8
 
 
 def predict(plan: IndexPlan, rows: int, dim: int, speed: Speed) -> Costs:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import faiss
@@ -18,6 +20,7 @@ from retro_cli.index.plan import (
     TRAINING_ROUNDS,
     IndexPlan,
     Speed,
+    points_for_codes,
 )
 from retro_cli.index.segments import inverted_file
 from retro_cli.index.vectors import Bits, Floats, Vectors, embedded, row_keys, sample_ids
@@ -66,7 +69,8 @@ def train_template(
     began = time.perf_counter()
     index = _make(factory, vectors.dim)
     _prepare(inverted_file(index), seed)
-    with faiss_threads(threads):
+    _warn_of_few_points(factory, len(sample), progress)
+    with faiss_threads(threads), _quiet_rotation(index):
         _train(index, sample, factory)
     seconds = time.perf_counter() - began
     progress.finished("training", f"{factory} on {counted(len(sample), 'row')} in {seconds:.1f} s")
@@ -125,6 +129,32 @@ def _with_enough_points(plan: IndexPlan, points: int, progress: Progress) -> str
         f"instead of {plan.nlist:,}"
     )
     return re.sub(r"IVF\d+(_HNSW\d+)?", f"IVF{lists}", plan.factory)
+
+
+def _warn_of_few_points(factory: str, points: int, progress: Progress) -> None:
+    wanted = points_for_codes(factory)
+    if points < wanted:
+        progress.warn(
+            f"only {counted(points, 'row')} to learn the codes of {factory} from; below "
+            f"{wanted:,} their recall suffers, and codes such as SQ8 need none"
+        )
+
+
+@contextmanager
+def _quiet_rotation(index: Any) -> Iterator[None]:
+    """OPQ learns with codes of its own, and Faiss would warn of few points in each round."""
+    chain: Any = getattr(index, "chain", None)
+    first = faiss.downcast_VectorTransform(chain.at(0)) if chain else None
+    if not isinstance(first, faiss.OPQMatrix):
+        yield
+        return
+    codes = faiss.ProductQuantizer(first.d_out, first.M, 8)  # the same as Faiss would make
+    codes.cp.min_points_per_centroid = 1
+    first.pq = codes
+    try:
+        yield
+    finally:
+        first.pq = None
 
 
 def _prepare(ivf: Any, seed: int) -> None:

@@ -294,3 +294,10 @@ def test_the_python_interface_mirrors_the_command(retro, db):
         hits = database.query("the ferry", k=3)
     printed = retro("query", db, "the ferry", "-k", 3, "--json").rows[0]["hits"]
     assert [hit.chunk for hit in hits] == [hit["chunk"] for hit in printed]
+
+
+def test_a_factory_that_was_asked_for_is_said_once(retro, db):
+    done = retro("index", db, "--factory", "IVF4,Flat")
+    assert done.code == 0
+    assert done.err.count("IVF4,Flat was asked for") == 1
+    assert "training: --factory IVF4,Flat was asked for\n" in done.err

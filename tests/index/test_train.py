@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retro_cli.errors import ConfigError, NotBuiltYet
+from retro_cli.index import train
 from retro_cli.index.plan import plan_index
 from retro_cli.index.train import probe, train_template, training_sample
 from retro_cli.index.vectors import VectorPart, Vectors, sample_ids
@@ -124,10 +125,30 @@ def test_a_factory_that_needs_more_rows_than_there_are_is_a_config_error(corpus,
     assert "SQ8" in caught.value.hint
 
 
-def test_faiss_writes_no_warning_of_its_own(corpus, capfd):
-    make(corpus, "IVF200,PQ8x4fs")
+def brief(index):
+    """The same index, which learns its codes in a round or two."""
+    if isinstance(index, faiss.IndexPreTransform):
+        opq = faiss.downcast_VectorTransform(index.chain.at(0))
+        opq.niter, opq.niter_pq, opq.niter_pq_0 = 2, 1, 1
+    ivf = faiss.downcast_index(faiss.extract_index_ivf(index))
+    if hasattr(ivf, "pq"):
+        ivf.pq.cp.niter = 1
+    return index
+
+
+@pytest.mark.parametrize(
+    ("factory", "warnings"),
+    [("IVF200,PQ8x4fs", 0), ("OPQ2,IVF8,PQ2", 1), ("OPQ2_16,IVF8,SQ8", 1)],
+)
+def test_faiss_writes_no_warning_of_its_own(
+    corpus, capfd, monkeypatch, recorder, factory, warnings
+):
+    monkeypatch.setattr(train, "_make", lambda *what: brief(faiss.index_factory(*what[::-1], 0)))
+    make(corpus, factory, progress=recorder, threads=1)
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
+    assert len(recorder.warnings) == warnings
+    assert all("9,984" in message for message in recorder.warnings)
 
 
 def test_the_threads_are_put_back(corpus):
