@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from retro_cli.choosing import chunk_settings, embed_settings, unchanged
 from retro_cli.chunks.diff import InputsDifference, diff_inputs
@@ -16,6 +16,7 @@ from retro_cli.chunks.stage import PART_BYTES, ChunkJob
 from retro_cli.chunks.stage import chunk as chunk_stage
 from retro_cli.config import Settings, load_settings, save_settings
 from retro_cli.corpus.gather import STDIN, list_corpus, spool, spool_path
+from retro_cli.datastore.manifest import load_manifest as load_datastore
 from retro_cli.embeddings.encoder import auto_precision
 from retro_cli.embeddings.resolve import resolve
 from retro_cli.embeddings.stage import EmbedJob, EmbedReport
@@ -26,7 +27,9 @@ from retro_cli.events import SILENT, Progress
 from retro_cli.index.stage import IndexJob, IndexReport
 from retro_cli.index.stage import index as index_stage
 from retro_cli.index.texts import span_queries
+from retro_cli.models.base import DEFAULT_BASE
 from retro_cli.query.neighbours import find_neighbours
+from retro_cli.query.retrieve import Retriever
 from retro_cli.query.table import NeighbourReport, NeighbourSettings
 from retro_cli.reading.of_settings import find_tokenizer
 from retro_cli.reading.text_neighbours import TextsToRead, find_text_neighbours
@@ -35,6 +38,9 @@ from retro_cli.store.layout import SETTINGS_FILE, Layout
 from retro_cli.store.lock import writer_lock
 from retro_cli.store.sweep import sweep_unreferenced
 from retro_cli.upkeep.scoring import refresh_scores
+
+if TYPE_CHECKING:
+    from retro_cli.datastore.stage import DatastoreReport
 
 
 @dataclass(frozen=True)
@@ -170,6 +176,33 @@ def neighbours(
         if texts is not None:
             return find_text_neighbours(layout, name, settings, texts, progress)
         return find_neighbours(layout, name, settings, progress)
+
+
+def datastore(
+    layout: Layout, model: str | Path = "", *, window: int | None = None, device: str = "auto",
+    allow_download: bool = False, progress: Progress = SILENT,
+) -> DatastoreReport:  # fmt: skip
+    """Create or update the token datastore of a database: a key for every token that may be found.
+
+    model: a causal language model; "" is the one before, or the default. window: the most tokens
+    before a token that its key is made from.
+    """
+    from retro_cli.datastore.maker import WINDOW, key_model
+    from retro_cli.datastore.stage import datastore as datastore_stage
+    from retro_cli.models.language import open_language_model
+
+    load_settings(layout)
+    before = load_datastore(layout.datastore)
+    name = model or (before.maker.name if before else DEFAULT_BASE)
+    window = window or (before.maker.window if before and not model else WINDOW)
+    opened = open_language_model(name, device=device, allow_download=allow_download)
+    made = key_model(opened, name, window)
+    with disk_errors(layout.root), writer_lock(layout.root, "datastore"):
+        retriever = Retriever(layout)
+        try:
+            return datastore_stage(retriever, made, progress)
+        finally:
+            retriever.close()
 
 
 def _may_be_gone(layout: Layout, prune: bool) -> Callable[[str], bool]:

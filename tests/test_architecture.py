@@ -24,6 +24,7 @@ ORDER = [
     ("query",),
     ("models",),
     ("reading",),
+    ("datastore",),
     ("readers",),
     ("training", "evaluate", "generate"),
     ("upkeep",),

@@ -13,6 +13,7 @@ from retro_cli import __version__
 from retro_cli.cli import (
     build,
     console,
+    datastore,
     demo,
     diff,
     eval,
@@ -45,6 +46,7 @@ app = typer.Typer(
 for _module in (
     build,
     neighbours,
+    datastore,
     train,
     query,
     generate,

@@ -89,7 +89,8 @@ class Scanner:
         return Filter(bitmap_selector(bits), min(self.rows, count))
 
     def coarse(self, queries: Floats, nprobe: int) -> tuple[Ids, Floats]:
-        """(q, nprobe) nearest lists of each query, best first, and their centroids' products.
+        """(q, nprobe) nearest lists of each query, best first, and their centroids' products (or
+        squared distances, by which the index compares).
 
         All lists come in list order.
         """
@@ -101,6 +102,8 @@ class Scanner:
         if self._centroids is None:
             self._centroids = self._ivfs[0].quantizer.reconstruct_n(0, self.nlist)
         lists = np.tile(np.arange(self.nlist, dtype=np.int64), (len(queries), 1))
+        if self._ivfs[0].metric_type == faiss.METRIC_L2:
+            return lists, faiss.pairwise_distances(queries, self._centroids)
         return lists, queries @ self._centroids.T
 
     def scan(self, queries: Floats, nprobe: int, width: int, rows: Filter) -> Ids:

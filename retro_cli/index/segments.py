@@ -30,7 +30,8 @@ class SegmentInfo:
 
     ``quantisation_error`` is the mean of 1 - cosine between a row and the centroid of its list,
     over a sample: when it grows from segment to segment the template no longer fits. It is None
-    where no vectors were at hand. An empty segment has the ids -1.
+    where no vectors were at hand, or the index does not compare by cosine. An empty segment has
+    the ids -1.
     """
 
     rows: int
@@ -157,7 +158,8 @@ def transformed(index: Any, rows: Floats) -> Floats:
 def scan_lists(
     ivf: Any, queries: Floats, lists: Ids, products: Floats, width: int, settings: Any
 ) -> tuple[Ids, Floats]:
-    """(q, width) ids and scores by code within one segment.
+    """(q, width) ids and scores by code within one segment, higher ones nearer: squared distances
+    are negated. products: of the queries with the lists' centroids, or their squared distances.
 
     Faiss's own wrapper of this call takes no parameters, so this calls what it wraps.
     """
@@ -175,6 +177,8 @@ def scan_lists(
         False,
         settings,
     )
+    if ivf.metric_type == faiss.METRIC_L2:
+        scores = -scores
     # Where nothing is found Faiss leaves an id of -1 beside whatever score its heap began with.
     scores[ids < 0] = -np.inf
     return ids, scores
@@ -204,13 +208,16 @@ def _write(index: Any, out: Path, vectors: Vectors | None) -> SegmentInfo:
     ids = stored_ids(index)
     write_index(index, out)
     ivf = inverted_file(index)
+    cosines = ivf.metric_type == faiss.METRIC_INNER_PRODUCT
     return SegmentInfo(
         rows=len(ids),
         bytes=out.stat().st_size,
         first_id=int(ids[0]) if len(ids) else -1,
         last_id=int(ids[-1]) if len(ids) else -1,
         imbalance=float(ivf.invlists.imbalance_factor()) if len(ids) else 1.0,
-        quantisation_error=None if vectors is None else quantisation_error(index, vectors, ids),
+        quantisation_error=(
+            quantisation_error(index, vectors, ids) if vectors is not None and cosines else None
+        ),
     )
 
 

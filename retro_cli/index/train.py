@@ -26,6 +26,8 @@ from retro_cli.index.segments import inverted_file
 from retro_cli.index.vectors import Bits, Floats, Vectors, embedded, row_keys, sample_ids
 from retro_cli.wording import counted
 
+INNER_PRODUCT: int = faiss.METRIC_INNER_PRODUCT
+SQUARED_L2: int = faiss.METRIC_L2
 GRAPH_EFFORT = 64  # Faiss's 16 puts one row in fifteen into another list than the nearest
 SPARE_SHARE = 1.25  # drawn beyond what is wanted, to make up for copies and empty rows
 
@@ -53,21 +55,23 @@ def train_template(
     seed: int = 0,
     threads: int = 0,
     progress: Progress = SILENT,
+    metric: int = INNER_PRODUCT,
 ) -> Any:
-    """A trained, empty Faiss index by inner product. The same input gives the same bytes.
+    """A trained, empty Faiss index. The same input gives the same bytes.
 
-    live: bool by id. Raises NotBuiltYet if no live row is embedded and ConfigError if Faiss
-    cannot make the plan's factory for this dimension, or train it on so few rows.
+    live: bool by id. metric: INNER_PRODUCT or SQUARED_L2. Raises NotBuiltYet if no live row is
+    embedded and ConfigError if Faiss cannot make the plan's factory for this dimension, or train it
+    on so few rows.
     """
     if plan.exact:
-        return _exact_template(vectors.dim)
+        return _exact_template(vectors.dim, metric)
     sample = training_sample(vectors, live, plan.training_rows, seed)
     if not len(sample):
         raise NotBuiltYet("no live chunk has a vector", "run retro embed first")
     factory = _with_enough_points(plan, len(sample), progress)
     progress.started("training", None, "rows")
     began = time.perf_counter()
-    index = _make(factory, vectors.dim)
+    index = _make(factory, vectors.dim, metric)
     _prepare(inverted_file(index), seed)
     _warn_of_few_points(factory, len(sample), progress)
     with faiss_threads(threads), _quiet_rotation(index):
@@ -108,9 +112,9 @@ def _seconds(work: Any) -> float:
     return max(best, 1e-6)
 
 
-def _exact_template(dim: int) -> Any:
+def _exact_template(dim: int, metric: int) -> Any:
     """One list of float16 codes: they are the rows themselves, so there is nothing to learn."""
-    index: Any = faiss.index_factory(dim, EXACT_FACTORY, faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.index_factory(dim, EXACT_FACTORY, metric)
     index.by_residual = False
     index.quantizer.add(np.eye(1, dim, dtype=np.float32))
     index.is_trained = True
@@ -169,9 +173,9 @@ def _prepare(ivf: Any, seed: int) -> None:
         coarse.hnsw.efSearch = GRAPH_EFFORT
 
 
-def _make(factory: str, dim: int) -> Any:
+def _make(factory: str, dim: int, metric: int) -> Any:
     try:
-        return faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+        return faiss.index_factory(dim, factory, metric)
     except RuntimeError as error:
         raise ConfigError(
             f"Faiss cannot make '{factory}' for {dim} dimensions ({_cause(error)})",

@@ -32,9 +32,11 @@ class VectorPart:
 class Vectors:
     """All parts of a database, each mapped when it is first read. Ids between parts have no row."""
 
-    def __init__(self, parts: Sequence[VectorPart], dim: int) -> None:
-        """Raises IntegrityError if two parts claim the same id."""
+    def __init__(self, parts: Sequence[VectorPart], dim: int, made_by: str = "retro embed") -> None:
+        """made_by: the command that makes the files again. Raises IntegrityError if two parts claim
+        the same id."""
         self.dim = dim
+        self._made_by = made_by
         self.parts = sorted((part for part in parts if part.rows), key=lambda part: part.base)
         self._bases = np.array([part.base for part in self.parts], dtype=np.int64)
         self._ends = np.array([part.base + part.rows for part in self.parts], dtype=np.int64)
@@ -95,14 +97,14 @@ class Vectors:
             outside |= ids >= self._ends[which]
         if outside.any():
             raise IntegrityError(
-                f"chunk {int(ids[outside][0])} has no vector", "run retro embed, then retro index"
+                f"row {int(ids[outside][0])} has no vector", f"run {self._made_by} to make it"
             )
         return which
 
     def _map(self, index: int) -> npt.NDArray[np.float16]:
         rows = self._mapped.get(index)
         if rows is None:
-            rows = self._mapped[index] = _open(self.parts[index], self.dim)
+            rows = self._mapped[index] = _open(self.parts[index], self.dim, self._made_by)
         return rows
 
 
@@ -133,16 +135,14 @@ def row_keys(rows: Floats) -> npt.NDArray[np.uint64]:
     return keys
 
 
-def _open(part: VectorPart, dim: int) -> npt.NDArray[np.float16]:
+def _open(part: VectorPart, dim: int, made_by: str) -> npt.NDArray[np.float16]:
     try:
         rows = np.lib.format.open_memmap(part.path, mode="r")
     except FileNotFoundError:
-        raise IntegrityError(
-            f"{part.path} is missing", "run retro embed to make it again"
-        ) from None
+        raise IntegrityError(f"{part.path} is missing", f"run {made_by} to make it again") from None
     except (OSError, ValueError) as error:
         raise IntegrityError(
-            f"{part.path} is not a vector file ({error})", "run retro embed to make it again"
+            f"{part.path} is not a vector file ({error})", f"run {made_by} to make it again"
         ) from error
     if rows.shape != (part.rows, dim) or rows.dtype != np.float16:
         raise IntegrityError(

@@ -23,7 +23,7 @@ from retro_cli.index.segments import (
     stored_ids,
     write_index,
 )
-from retro_cli.index.train import train_template
+from retro_cli.index.train import INNER_PRODUCT, train_template
 from retro_cli.index.vectors import Bits, Ids, Vectors
 from retro_cli.store.atomic import sync_file, sync_folder
 from retro_cli.store.files import FileRecord, Verified
@@ -34,7 +34,8 @@ SEGMENT_ROWS = 4_000_000  # a first build of more rows makes several segments, e
 
 @dataclass(frozen=True)
 class SegmentWork:
-    """Makes the files of one run. ``identity`` stands for all that shapes them."""
+    """Makes the files of one run. ``identity`` stands for all that shapes them; ``metric``: one of
+    those of ``train_template``."""
 
     folder: Path
     vectors: Vectors
@@ -43,6 +44,7 @@ class SegmentWork:
     identity: str
     threads: int
     progress: Progress
+    metric: int = INNER_PRODUCT
 
     def template(self, live: Bits, plan: IndexPlan, seed: int) -> FileRecord:
         """An index of no rows, trained on a sample of the live ones."""
@@ -55,6 +57,7 @@ class SegmentWork:
                 seed=seed,
                 threads=self.threads,
                 progress=self.progress,
+                metric=self.metric,
             )
             write_index(trained, path)
 

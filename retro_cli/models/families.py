@@ -1,4 +1,4 @@
-"""Where the causal language models of Hugging Face keep the parts RETRO has to reach."""
+"""Where the causal language models of Hugging Face keep the parts that readers have to reach."""
 
 from __future__ import annotations
 
@@ -17,22 +17,38 @@ class Family:
     layers: the path from the causal language model to its list of layers. norm: of a layer, the
     norm before the self-attention, whose input is the residual stream. attention: of a layer,
     the self-attention; what it returns first is added to the residual stream before the
-    feed-forward (beside it, where GPT-NeoX runs both in parallel).
+    feed-forward (beside it, where GPT-NeoX runs both in parallel). feed_forward: of a layer, what
+    reads the stream after a norm of its own. projections: of an attention, what makes queries,
+    keys and values: three modules, or one for all. fused: how that one's output is laid out, see
+    ``models/heads.py``. output: what reads the heads' results, side by side.
     """
 
     layers: str
     norm: str
     attention: str
+    feed_forward: str
+    projections: tuple[str, ...]
+    output: str
+    fused: str = ""
 
 
-LLAMA = Family("model.layers", "input_layernorm", "self_attn")
+THREE = ("q_proj", "k_proj", "v_proj")
+LLAMA = Family("model.layers", "input_layernorm", "self_attn", "mlp", THREE, "o_proj")
 FAMILIES = {
     "llama": LLAMA,  # SmolLM and SmolLM2 are of this type
     "mistral": LLAMA,
     "qwen2": LLAMA,
     "qwen3": LLAMA,
-    "gpt2": Family("transformer.h", "ln_1", "attn"),
-    "gpt_neox": Family("gpt_neox.layers", "input_layernorm", "attention"),
+    "gpt2": Family("transformer.h", "ln_1", "attn", "mlp", ("c_attn",), "c_proj", "blocks"),
+    "gpt_neox": Family(
+        "gpt_neox.layers",
+        "input_layernorm",
+        "attention",
+        "mlp",
+        ("query_key_value",),
+        "dense",
+        "heads",
+    ),
 }
 
 
@@ -48,6 +64,16 @@ def family(model_type: str) -> Family:
 
 def attention_parts(model: Module, number: int) -> tuple[Module, Module]:
     """The norm before the self-attention of layer ``number`` (from 1), and that self-attention."""
-    names = family(model.config.model_type)
-    layer = model.get_submodule(f"{names.layers}.{number - 1}")
+    layer, names = _layer(model, number)
     return layer.get_submodule(names.norm), layer.get_submodule(names.attention)
+
+
+def last_feed_forward(model: Module) -> Module:
+    """The feed-forward of the last layer; its input is what its norm gives."""
+    layer, names = _layer(model, model.config.num_hidden_layers)
+    return layer.get_submodule(names.feed_forward)
+
+
+def _layer(model: Module, number: int) -> tuple[Module, Family]:
+    names = family(model.config.model_type)
+    return model.get_submodule(f"{names.layers}.{number - 1}"), names

@@ -72,6 +72,10 @@ class Layout:
     def filters(self) -> Path:
         return self.root / "filters"
 
+    @property
+    def datastore(self) -> Path:
+        return self.root / "datastore"
+
     def size(self) -> int:
         """Bytes of all files of the database; one that has several names counts once."""
         found = [path.stat() for path in self.root.rglob("*") if path.is_file()]

@@ -1,0 +1,1 @@
+"""A key for every token of the database, by a language model: what kNN-LM looks up."""
