@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from retro_cli.cli import console, generate_out, options
+from retro_cli.cli import console, generate_nearest, generate_out, options
 from retro_cli.cli.command import command
 from retro_cli.errors import InputNotFound, UsageError
 from retro_cli.models.base import DEFAULT_BASE
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from retro_cli.generate.trace import TracedToken
     from retro_cli.readers.open import OpenReader
 
+READER_NAMES = ("retro", "rag-token", "rag-sequence", "knn-lm")
 TEXT, READING, DECODING = "Text", "Reading", "Decoding"
 
 
@@ -46,7 +48,7 @@ def generate(
     reader: Annotated[
         str,
         typer.Option(
-            help="How the model reads: retro, rag-token, rag-sequence.", rich_help_panel=READING
+            help=f"How the model reads: {', '.join(READER_NAMES)}.", rich_help_panel=READING
         ),
     ] = "retro",
     model: Annotated[
@@ -162,6 +164,8 @@ def generate(
             rich_help_panel=DECODING,
         ),
     ] = "exact",
+    *,
+    nearest: generate_nearest.Nearest,
 ) -> None:
     """Continue a text, looking up at every chunk end what the database has on it."""
     words = _prompt(prompt, prompt_file)
@@ -175,11 +179,16 @@ def generate(
         temperature = 0.0 if top_k is None and top_p is None else 1.0
     how = Decoding(max_tokens, temperature, top_k, top_p, seed, beams, length_penalty, decoding)
     recording = trace is not None or (show and not console.state.json)
-    wanted = ReaderOptions(model, base, device, k, retrieval_step, recording, doc_temperature)
+    wanted = ReaderOptions(
+        model, base, device, k, retrieval_step, recording, doc_temperature, nearest.votes()
+    )
     with ExitStack() as held, generate_out.interruptible():
         database = None if no_retrieval else held.enter_context(_opened(db))
         transformers_logging.set_verbosity_error()
-        opened = open_reader(reader, wanted)
+        source = None if database is None else database.retriever
+        opened = open_reader(reader, replace(wanted, database=source))
+        for note in opened.notes:
+            console.say(note)
         retriever = None if database is None else _newest(database, opened)
         out = generate_out.output(words, show)
         watchers: list[Callable[[TracedToken], Any]] = [out.token]

@@ -14,6 +14,8 @@ from retro_cli.datastore.stage import readable_rows, rows_without_keys
 from retro_cli.errors import IntegrityError
 from retro_cli.query.retrieve import Retriever
 
+_SOURCES = 1 << 16  # names that are held
+
 
 @dataclass(frozen=True)
 class Neighbours:
@@ -38,6 +40,7 @@ class Datastore:
     def __init__(self, retriever: Retriever) -> None:
         """Raises NotBuiltYet if there is no datastore, IntegrityError for a damaged one."""
         folder = retriever.layout.datastore
+        self._rows, self._sources = retriever.rows, dict[int, str]()
         while True:
             self.manifest = require_manifest(folder)
             try:
@@ -80,6 +83,14 @@ class Datastore:
         shown."""
         chunks, places = self.tokens.places(tokens)
         return list(zip(self._shown[chunks].tolist(), places.tolist(), strict=True))
+
+    def source(self, chunk: int) -> str:
+        """The source of a chunk that was found."""
+        if chunk not in self._sources:
+            if len(self._sources) > _SOURCES:
+                self._sources.clear()
+            self._sources[chunk] = self._rows.get([chunk])[0].source
+        return self._sources[chunk]
 
     def close(self) -> None:
         self.searcher.close()

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from retro_cli.chunks.live import searchable
 from retro_cli.config import fingerprint
 from retro_cli.datastore.index import IndexKeys
-from retro_cli.datastore.maker import KeyModel
 from retro_cli.datastore.manifest import DatastoreManifest, KeyPart, load_manifest
 from retro_cli.datastore.parts import Bits, Tokens, open_keys
 from retro_cli.datastore.plan import Piece, pieces, slices
@@ -28,6 +28,9 @@ from retro_cli.store.files import Verified
 from retro_cli.store.journal import Journal
 from retro_cli.store.tables import read_columns
 from retro_cli.wording import counted
+
+if TYPE_CHECKING:
+    from retro_cli.datastore.maker import KeyModel
 
 JOURNAL = "journal.jsonl"
 _OURS = ("keys-", "tokens-", "template-", "segment-")
@@ -105,7 +108,7 @@ class _Run:
         if load_manifest(self.folder) != after:
             after.save(self.folder)
         self.journal.discard()
-        sweep_datastore(self.folder, after)
+        sweep_datastore(self.folder)
         self.verified.save({file.name for file in after.files()})
         index = after.index
         return DatastoreReport(
@@ -202,9 +205,13 @@ class _Run:
         return replace(before, parts=tuple(parts), next_token=place)
 
 
-def sweep_datastore(folder: Path, manifest: DatastoreManifest) -> None:
-    """Remove what the manifest does not name. Readers have opened what they read."""
-    named = {file.name for file in manifest.files()}
+def sweep_datastore(folder: Path) -> None:
+    """Remove what the manifest does not name, unless a killed run will want it. Readers have opened
+    what they read."""
+    manifest = load_manifest(folder)
+    if (folder / JOURNAL).exists():
+        return
+    named = {file.name for file in manifest.files()} if manifest else set()
     for path in sorted(folder.glob("*")):
         if path.name.startswith(_OURS) and path.name not in named:
             path.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,12 @@ import pyarrow.parquet as pq
 
 from retro_cli.chunks.rows import token_ids
 from retro_cli.chunks.tokenizer import ChunkTokenizer
-from retro_cli.datastore.maker import KeyModel
 from retro_cli.datastore.manifest import KeyPart
 from retro_cli.datastore.parts import Floats, Ids, KeyRows, write_part
 from retro_cli.datastore.plan import Piece, Slice
+
+if TYPE_CHECKING:
+    from retro_cli.datastore.maker import KeyModel
 
 
 @dataclass(frozen=True)

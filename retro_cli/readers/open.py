@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.errors import UsageError
 from retro_cli.models.base import DEFAULT_BASE
 from retro_cli.models.shipped import DEFAULT_MODEL
 from retro_cli.readers.interface import Reader
+from retro_cli.readers.votes import Votes
+
+if TYPE_CHECKING:
+    from retro_cli.query.retrieve import Retriever
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class ReaderOptions:
     model: a name or folder. base: where the base of added weights is now. k: hits a look-up.
     stride: tokens between look-ups. record: whether steps say how much was read of each hit.
     doc_temperature: of the documents' prior, for a mixture over documents.
+    votes: of knn-lm. database: what is read from, for a reader that looks up in it what is no
+    text; None without retrieval.
     """
 
     model: str | Path | None = None
@@ -30,6 +37,8 @@ class ReaderOptions:
     stride: int | None = None
     record: bool = False
     doc_temperature: float | None = None
+    votes: Votes = field(default_factory=Votes)
+    database: Retriever | None = None
 
 
 @dataclass(frozen=True)
@@ -38,13 +47,14 @@ class OpenReader:
 
     tokenizer, hit_tokens: what cuts a hit's chunk and continuation into the reader's tokens, and
     how many it takes; None and 0 for a reader that reads texts. as_documents: whether its queries
-    are pieces of text, encoded as the chunks were, or questions.
+    are pieces of text, encoded as the chunks were, or questions. notes: what a user should know.
     """
 
     reader: Reader
     tokenizer: ChunkTokenizer | None = None
     hit_tokens: int = 0
     as_documents: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def open_reader(name: str, options: ReaderOptions) -> OpenReader:
@@ -82,8 +92,15 @@ def _rag(name: str, options: ReaderOptions) -> OpenReader:
     return OpenReader(kind(model, k=options.k, temperature=options.doc_temperature))
 
 
+def _knn_lm(options: ReaderOptions) -> OpenReader:
+    from retro_cli.readers.open_nearest import open_knn_lm
+
+    return open_knn_lm(options)
+
+
 READERS: dict[str, Callable[[ReaderOptions], OpenReader]] = {
     "retro": _retro,
     "rag-token": partial(_rag, "rag-token"),
     "rag-sequence": partial(_rag, "rag-sequence"),
+    "knn-lm": _knn_lm,
 }

@@ -7,6 +7,7 @@ Queries go on: they keep the generation they opened, and the next ones open the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live
 from retro_cli.chunks.manifest import ChunkManifest, require_manifest
 from retro_cli.config import load_settings, save_settings
+from retro_cli.datastore.blank import follow_blanking
+from retro_cli.datastore.manifest import MANIFEST
+from retro_cli.datastore.stage import sweep_datastore
 from retro_cli.embeddings.manifest import made_by
 from retro_cli.errors import NotBuiltYet, UsageError
 from retro_cli.events import SILENT, Progress
@@ -104,7 +108,7 @@ def compact(
                 "add --yes if that is meant",
             )
         limit = 0.0 if purge else max_dead
-        besides = {}
+        besides: dict[str, Any] = {}
         doomed = _over(manifest, dead, limit)
         if purge:
             clean_quarantine(layout)
@@ -116,6 +120,9 @@ def compact(
             if ledger != load_ledger(layout):
                 layout.filters.mkdir(exist_ok=True)
                 besides[f"filters/{LEDGER}"] = ledger.to_json()
+        keys = follow_blanking(layout, doomed | _nowhere(manifest))
+        if keys is not None:
+            besides[f"datastore/{MANIFEST}"] = keys.to_json()
         report = rewrite_without(layout, doomed, besides=besides, progress=progress)
         generation, segments = _new_generation(layout, base, limit, purge, progress)
         if purge:
@@ -124,6 +131,7 @@ def compact(
         if keep_generations is not None:
             save_settings(layout, settings)
         sweep_unreferenced(layout, 1 if purge else settings.keep_generations)
+        sweep_datastore(layout.datastore)
         tidy_scores(layout)
         left = all_generations(layout.index)
         if purge:
@@ -193,6 +201,14 @@ def _unblanked(layout: Layout, manifest: ChunkManifest, dead: Bits) -> int:
         if mine.any():
             count += int((mine & ~blanked(layout.chunks, part)).sum())
     return count
+
+
+def _nowhere(manifest: ChunkManifest) -> Bits:
+    """(next_id,) ids that no part has any more: a part that was wholly blank is gone."""
+    nowhere = np.ones(manifest.next_id, dtype=bool)
+    for part in manifest.parts:
+        nowhere[part.base : part.base + part.rows] = False
+    return nowhere
 
 
 def _over(manifest: ChunkManifest, dead: Bits, limit: float) -> Bits:

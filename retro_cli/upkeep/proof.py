@@ -27,6 +27,7 @@ from retro_cli.query.table import load_table, table_names
 from retro_cli.reading.text_table import given_ids
 from retro_cli.store.layout import Layout
 from retro_cli.upkeep.copies import surviving
+from retro_cli.upkeep.proof_keys import check_datastore
 from retro_cli.upkeep.proof_report import K, Proof
 from retro_cli.upkeep.proof_search import DEPTH, WHOLE, check_hits, check_words
 
@@ -61,6 +62,7 @@ def prove(layout: Layout, sample: int = 200, seed: int = 0, progress: Progress =
         proof.live = int(live.sum())
         _check_structure(retriever, live, kept, proof)
         _check_tables(retriever, kept, proof)
+        check_datastore(retriever, kept, removed, sample, seed, proof)
         picked = _sample(removed, sample, seed)
         if len(picked):
             queries = _queries(retriever, picked, proof)

@@ -28,6 +28,10 @@ class Proof:
     results: int = 0  # results looked at
     recall: float | None = None  # at 10, of the kept chunks against exact search over them
     tables: dict[str, int] = field(default_factory=dict)  # neighbour table -> its generation
+    tokens: int = 0  # of a datastore, if there is one
+    tokens_reachable: int = 0
+    keys_asked: int = 0  # keys of removed chunks that it was searched with
+    keys_found: int = 0  # tokens that this found
     copies: int = 0  # kept chunks with the very text of a removed one, purged or not
     copies_in: tuple[str, ...] = ()
     near_copies: int = 0  # others, with nearly the text of a removed one
@@ -49,6 +53,8 @@ class Proof:
         if self.tables:
             names = ", ".join(f"{name} of generation {n}" for name, n in self.tables.items())
             found.append(f"neighbour tables: {names}; none gives a removed chunk")
+        if self.tokens:
+            found.append(f"datastore: {self._datastore_line()}")
         found.append(f"search: {self._search_line()}")
         if self.recall is not None:
             found.append(f"recall at {K} of the kept chunks: {self.recall:.3f} of exact search")
@@ -75,6 +81,15 @@ class Proof:
         if self.purged:
             return "nothing removed is left to search with: the purge took its text"
         return "nothing is removed yet, so there is nothing to search with"
+
+    def _datastore_line(self) -> str:
+        of = f"{self.tokens_reachable:,} of {counted(self.tokens, 'token')} may be found"
+        if not self.keys_asked:
+            return f"{of}, none of a removed chunk" if not self.leaks else of
+        asked = f"{of}; {counted(self.keys_asked, 'key')} of removed chunks asked for"
+        if self.leaks:
+            return asked
+        return f"{asked}, {counted(self.keys_found, 'token')} found, none of a removed chunk"
 
     def _copies_line(self, how: str, count: int, names: Sequence[str]) -> list[str]:
         if not count:

@@ -39,7 +39,7 @@ def clean_quarantine(layout: Layout) -> None:
 
 def forget_unfinished(layout: Layout) -> None:
     """What a killed run had finished may hold purged text: that run starts over."""
-    for folder in (layout.chunks, layout.embeddings, layout.index):
+    for folder in (layout.chunks, layout.embeddings, layout.index, layout.datastore):
         (folder / "journal.jsonl").unlink(missing_ok=True)
     for leftover in layout.chunks.glob("part-*.rejected.jsonl"):
         leftover.unlink()
@@ -47,7 +47,7 @@ def forget_unfinished(layout: Layout) -> None:
 
 
 def leave_nothing(layout: Layout, left: list[str], generation: Generation) -> None:
-    for folder in (layout.chunks, layout.embeddings, layout.index):
+    for folder in (layout.chunks, layout.embeddings, layout.index, layout.datastore):
         sweep_temporaries(folder)
     held = [name for name in left if name != generation.file_name]
     if held:
