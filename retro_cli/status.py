@@ -18,9 +18,8 @@ from retro_cli.chunks.manifest import ChunkManifest, load_manifest
 from retro_cli.config import Settings, load_settings
 from retro_cli.corpus.inputs import local_now
 from retro_cli.datastore.manifest import MAKE
-from retro_cli.datastore.manifest import load_manifest as load_datastore
-from retro_cli.datastore.parts import Tokens
-from retro_cli.datastore.stage import JOURNAL, rows_without_keys
+from retro_cli.datastore.stage import JOURNAL
+from retro_cli.datastore.state import datastore_facts
 from retro_cli.embeddings.manifest import load_manifest as load_embeddings
 from retro_cli.embeddings.stage import wanted_parts
 from retro_cli.filters.exclusion import exclusion_key
@@ -66,7 +65,7 @@ def status(layout: Layout) -> Status:
     settings = load_settings(layout)
     chunks = load_manifest(layout.chunks)
     stages = (_chunks(layout, chunks), _embeddings(layout, chunks), _index(layout, chunks))
-    others = (*_lexical(layout), *_neighbours(layout), *_datastore(layout, chunks))
+    others = (*_lexical(layout), *_neighbours(layout), *_datastore(layout))
     return Status(settings, (*stages, *others), layout.size())
 
 
@@ -264,28 +263,14 @@ def _neighbours(layout: Layout) -> list[Stage]:
     return [Stage("neighbours", "ok", facts, why, "retro neighbours again looks up what is new")]
 
 
-def _datastore(layout: Layout, chunks: ChunkManifest | None) -> list[Stage]:
+def _datastore(layout: Layout) -> list[Stage]:
     """The token datastore, if there is one: which chunks that may be found have no keys."""
-    manifest, generation = load_datastore(layout.datastore), current_generation(layout.index)
     todo = f"{MAKE} {layout.root}"
-    if manifest is None or chunks is None or generation is None:
-        begun = (layout.datastore / JOURNAL).exists()
-        return [Stage("datastore", "stale", {}, "a run was interrupted", todo)] if begun else []
-    tokens = Tokens(layout.datastore, manifest)
-    indexed = generation_chunks(layout.index, generation)
-    excluded = excluded_rows(layout.index, generation, indexed.next_id)
-    aliases = Aliases.load(layout.chunks, indexed.aliases)
-    live = searchable(own_live(indexed) & ~excluded, aliases)
-    facts = {
-        "tokens": manifest.tokens,
-        "found": int(tokens.of_chunks(live).sum()),
-        "model": manifest.maker.name,
-        "window": manifest.maker.window,
-        "factory": manifest.index.factory if manifest.index else "",
-        "recall_at_10": manifest.index.recall if manifest.index else 0,
-        "bytes": sum(file.bytes for file in manifest.files()),
-    }
-    if missing := int(rows_without_keys(live, tokens).sum()):
-        why = f"{counted(missing, 'chunk has', 'chunks have')} no keys"
-        return [Stage("datastore", "stale", facts, why, todo)]
-    return [Stage("datastore", "ok", facts)]
+    if (layout.datastore / JOURNAL).exists():
+        return [Stage("datastore", "stale", {}, "a run was interrupted", todo)]
+    found = datastore_facts(layout)
+    if found is None:
+        return []
+    facts, missing = found
+    why = f"{counted(missing, 'chunk has', 'chunks have')} no keys" if missing else ""
+    return [Stage("datastore", "stale" if missing else "ok", facts, why, todo if missing else "")]

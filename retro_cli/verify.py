@@ -17,7 +17,7 @@ import numpy as np
 from retro_cli.chunks.manifest import MANIFEST, ChunkManifest, Part, load_manifest
 from retro_cli.chunks.rows import read_blocks, token_ids
 from retro_cli.datastore.manifest import load_manifest as load_datastore
-from retro_cli.datastore.parts import Tokens, open_keys
+from retro_cli.datastore.state import key_problems
 from retro_cli.embeddings.encoder import load_encoder
 from retro_cli.embeddings.manifest import EmbeddingManifest
 from retro_cli.embeddings.manifest import load_manifest as load_embeddings
@@ -56,7 +56,6 @@ class Verification:
     bytes: int = 0
     documents: int = 0
     vectors: int = 0
-    keys: int = 0
     rederived: int = 0
     problems: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -116,7 +115,7 @@ def _verified(layout: Layout, progress: Progress, sample: int) -> Verification:
             _rederive(layout, chunks, embeddings, result, sample)
     if not result.problems:
         _check_words(layout, result)
-        _check_keys(layout, result)
+        result.problems.extend(key_problems(layout))
     return result
 
 
@@ -130,14 +129,7 @@ def _hashed(
         yield from ((layout.chunks, record) for record in chunks.files())
     if embeddings is not None:
         yield from ((layout.embeddings, part.file) for part in embeddings.parts.values())
-    for table in tables(layout):
-        folder = layout.attributes / table.name
-        yield from ((folder, file) for _, file in table.parts.values())
-    for name in table_names(layout):
-        folder = layout.neighbours / name
-        yield from ((folder, file) for file in load_table(layout, name).parts.values())
-    if (store := load_datastore(layout.datastore)) is not None:
-        yield from ((layout.datastore, file) for file in store.files())
+    yield from _beside(layout)
     load_ledger(layout)
     try:
         current = current_generation(layout.index)
@@ -152,6 +144,18 @@ def _hashed(
             result.problems.append("index: CURRENT is missing")
     except RetroError as error:
         result.problems.append(error.message)
+
+
+def _beside(layout: Layout) -> Iterator[tuple[Path, FileRecord]]:
+    """The files of scores, neighbour tables and the datastore."""
+    for table in tables(layout):
+        folder = layout.attributes / table.name
+        yield from ((folder, file) for _, file in table.parts.values())
+    for name in table_names(layout):
+        folder = layout.neighbours / name
+        yield from ((folder, file) for file in load_table(layout, name).parts.values())
+    if (store := load_datastore(layout.datastore)) is not None:
+        yield from ((layout.datastore, file) for file in store.files())
 
 
 def _check_part(layout: Layout, part: Part, result: Verification) -> None:
@@ -214,21 +218,6 @@ def _check_vectors(
                 result.problems.append(f"{part.file.name}: a vector is not of unit length")
                 break
             result.vectors += int(np.count_nonzero(norms))
-
-
-def _check_keys(layout: Layout, result: Verification) -> None:
-    """Of a datastore: keys and tokens line up, part by part, and keys are numbers."""
-    manifest = load_datastore(layout.datastore)
-    if manifest is None:
-        return
-    try:
-        Tokens(layout.datastore, manifest)
-        for ids, block in open_keys(layout.datastore, manifest).blocks():
-            if not np.isfinite(block).all():
-                result.problems.append(f"datastore: a key of tokens {ids[0]} to {ids[-1]} is none")
-            result.keys += len(ids)
-    except RetroError as error:
-        result.problems.append(f"datastore: {error.message}")
 
 
 def _rederive(

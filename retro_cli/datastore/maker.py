@@ -14,11 +14,12 @@ from retro_cli.config import fingerprint
 from retro_cli.datastore.manifest import KeyMaker
 from retro_cli.datastore.plan import windows
 from retro_cli.embeddings.hashes import model_sha256
-from retro_cli.errors import EncoderMismatch
+from retro_cli.errors import EncoderMismatch, UsageError
 from retro_cli.models.base import TOKENIZER, goes_by_name, portable_name
 from retro_cli.models.families import last_feed_forward
 from retro_cli.models.language import LanguageModel
 from retro_cli.models.nearest import states
+from retro_cli.wording import counted
 
 Floats = npt.NDArray[np.float32]
 WINDOW = 1024
@@ -62,6 +63,8 @@ def key_model(opened: LanguageModel, name: str | Path, window: int = WINDOW) -> 
     two tokens, or of more than it reads."""
     last_feed_forward(opened.network)
     config = opened.network.config
+    if window < 2:
+        raise UsageError(f"a window of {counted(window, 'token')}", "2 tokens at the least")
     longest = getattr(config, "max_position_embeddings", None) or window
     tokenizer = ChunkTokenizer(opened.folder, cut="exact", size=64)
     given = tokenizer.raw.encode("").ids
