@@ -28,6 +28,7 @@ from retro_cli.cli import (
     query,
     trace,
     train,
+    train_memory,
     upkeep,
 )
 from retro_cli.cli.command import outcome
@@ -48,6 +49,7 @@ for _module in (
     neighbours,
     datastore,
     train,
+    train_memory,
     query,
     generate,
     fill,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from retro_cli.generate.trace import TracedToken
     from retro_cli.readers.open import OpenReader
 
-READER_NAMES = ("retro", "rag-token", "rag-sequence", "knn-lm")
+READER_NAMES = ("retro", "rag-token", "rag-sequence", "knn-lm", "memorizing")
 TEXT, READING, DECODING = "Text", "Reading", "Decoding"
 
 

@@ -64,16 +64,19 @@ def family(model_type: str) -> Family:
 
 def attention_parts(model: Module, number: int) -> tuple[Module, Module]:
     """The norm before the self-attention of layer ``number`` (from 1), and that self-attention."""
-    layer, names = _layer(model, number)
+    names = family(model.config.model_type)
+    layer = layer_of(model, number)
     return layer.get_submodule(names.norm), layer.get_submodule(names.attention)
 
 
 def last_feed_forward(model: Module) -> Module:
     """The feed-forward of the last layer; its input is what its norm gives."""
-    layer, names = _layer(model, model.config.num_hidden_layers)
+    names = family(model.config.model_type)
+    layer = layer_of(model, model.config.num_hidden_layers)
     return layer.get_submodule(names.feed_forward)
 
 
-def _layer(model: Module, number: int) -> tuple[Module, Family]:
+def layer_of(model: Module, number: int) -> Module:
+    """Layer ``number``, from 1. Raises UsageError for an unknown architecture."""
     names = family(model.config.model_type)
-    return model.get_submodule(f"{names.layers}.{number - 1}"), names
+    return model.get_submodule(f"{names.layers}.{number - 1}")

@@ -98,9 +98,16 @@ def _knn_lm(options: ReaderOptions) -> OpenReader:
     return open_knn_lm(options)
 
 
+def _memorizing(options: ReaderOptions) -> OpenReader:
+    from retro_cli.readers.open_nearest import open_memorizing
+
+    return open_memorizing(options)
+
+
 READERS: dict[str, Callable[[ReaderOptions], OpenReader]] = {
     "retro": _retro,
     "rag-token": partial(_rag, "rag-token"),
     "rag-sequence": partial(_rag, "rag-sequence"),
     "knn-lm": _knn_lm,
+    "memorizing": _memorizing,
 }

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from retro_cli.datastore.maker import key_model, require_maker
+from pathlib import Path
+
+from retro_cli.chunks.tokenizer import ChunkTokenizer
+from retro_cli.datastore.maker import key_model, model_fingerprint, require_maker
 from retro_cli.datastore.manifest import load_manifest
 from retro_cli.datastore.reader import Datastore
-from retro_cli.errors import NotBuiltYet
+from retro_cli.errors import NotBuiltYet, UsageError
 from retro_cli.models.base import DEFAULT_BASE
 from retro_cli.models.language import CAUSAL, open_language_model
+from retro_cli.models.memory_saving import load_config, load_memorizing
 from retro_cli.readers.knn_lm import KnnLmReader
+from retro_cli.readers.memorizing import MemorizingReader
 from retro_cli.readers.open import OpenReader, ReaderOptions
 from retro_cli.readers.votes import AUTO, DATASTORE, LOCAL
 from retro_cli.wording import counted
@@ -50,3 +55,28 @@ def open_knn_lm(options: ReaderOptions) -> OpenReader:
     if datastore is not None:
         return OpenReader(reader, notes=tuple(notes))
     return OpenReader(reader, model.tokenizer, HIT_TOKENS, as_documents=True, notes=tuple(notes))
+
+
+def open_memorizing(options: ReaderOptions) -> OpenReader:
+    """Raises UsageError without a model that ``retro train-memory`` made, or for another base than
+    that it was trained around."""
+    if options.model is None:
+        raise UsageError(
+            "the reader memorizing needs a model with a trained memory",
+            "make one with retro train-memory, and name its folder with --model",
+        )
+    folder = Path(options.model).expanduser()
+    config = load_config(folder)
+    name = str(options.base or config.base)
+    opened = open_language_model(name, (CAUSAL,), options.device, reader="memorizing")
+    if model_fingerprint(opened.folder) != config.base_sha256:
+        raise UsageError(
+            f"the memory in {folder} was trained around another base than {name}",
+            f"it belongs to {config.base}; name where that is now with --base",
+        )
+    model = load_memorizing(opened.network, config, folder)
+    reader = MemorizingReader(
+        model, opened.tokenizer, k=options.k, stride=options.stride, record=options.record
+    )
+    tokenizer = ChunkTokenizer(opened.folder, cut="exact", size=64)
+    return OpenReader(reader, tokenizer, HIT_TOKENS, as_documents=True)
