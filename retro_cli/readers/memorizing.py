@@ -133,13 +133,12 @@ class MemorizingReading:
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def step(self) -> Step:
         model = self._reader.model
-        while True:
+        passed = None
+        while passed is None or self._window.seen < self.length:
+            if self._window.seen == self._window.start + model.window:
+                self._slide()
             memory = self._memory()
-            end = min(self.length, self._window.start + model.window)
-            passed = self._pass(memory, end)
-            if end == self.length:
-                break
-            self._slide()
+            passed = self._pass(memory, min(self.length, self._window.start + model.window))
         logprobs = model.logits(passed.hidden[:, -1]).log_softmax(dim=-1)
         latest = [known[-1] if known else None for known in self._evidence]
         read = None if latest[0] is None else len(self._evidence[0]) - 1

@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from generate_helpers import hit
-from nearest_helpers import VOCABULARY, opened, saved_model
+from nearest_helpers import PROMPT, VOCABULARY, Chunks, ids, opened, saved_model
 
 from retro_cli import pipeline
 from retro_cli.datastore.reader import Datastore
@@ -16,13 +15,10 @@ from retro_cli.errors import EncoderMismatch, NotBuiltYet, UsageError
 from retro_cli.generate.decoding import Decoding
 from retro_cli.generate.loop import generate, score
 from retro_cli.query.retrieve import Retriever
-from retro_cli.readers.interface import Evidence
 from retro_cli.readers.knn_lm import KnnLmReader
 from retro_cli.readers.open import ReaderOptions, open_reader
 from retro_cli.readers.votes import Votes
 from retro_cli.store.layout import Layout
-
-PROMPT = "the ferry left the harbour in "
 
 
 @pytest.fixture(scope="module")
@@ -49,29 +45,8 @@ def retriever(layout):
     found.close()
 
 
-class Chunks:
-    """Answers every look-up with the same chunks of made-up tokens, or by its text."""
-
-    def __init__(self, count=3, length=9, by_text=False):
-        self.count, self.length, self.by_text, self.asked = count, length, by_text, []
-
-    def search(self, queries, k):
-        self.asked.extend(queries)
-        return [self._answer(text) for text in queries]
-
-    def _answer(self, text):
-        seed = int.from_bytes(text.encode(), "little") % (1 << 32) if self.by_text else 7
-        tokens = np.random.default_rng(seed).integers(3, VOCABULARY, (self.count, self.length))
-        hits = tuple(hit(seed % 1000 + number) for number in range(self.count))
-        return Evidence(text, hits, tokens.astype(np.int32))
-
-
 def reader(language, datastore=None, record=False, stride=None, **votes):
     return KnnLmReader(language, Votes(**votes), datastore, record=record, stride=stride)
-
-
-def ids(trace):
-    return [token.token for token in trace.tokens]
 
 
 def base_logprobs(language, tokens):
