@@ -1,9 +1,9 @@
-"""Write the tables and curves of docs/results.md from ``results/lm.json``.
+"""Write the tables and curves of docs/results.md from ``results/lm.json`` and ``nearest.json``.
 
-python benchmarks/results_page.py [--take DIR] [--check]
+python benchmarks/results_page.py [--take DIR] [--take-nearest DIR] [--check]
 
---take first gathers that file from the folder in which the page's own commands were run, on the
-machine that ran them.
+--take first gathers lm.json from the folder in which the page's own commands were run, on the
+machine that ran them, --take-nearest the other from that of ``nearest.py``.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import nearest_page
 from curves import Curve, chart
 from results import FOLDER, machine
 from table import describe, insert
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE, RESULTS = DOCS / "results.md", FOLDER / "lm.json"
+PAGE, RESULTS, NEAREST = DOCS / "results.md", FOLDER / "lm.json", FOLDER / "nearest.json"
 MODELS = {"fitted": "fitted, SmolLM2-135M-Instruct", "scratch": "from scratch"}
 SETS = {"peps": "PEPs", "books": "books"}
 POINTS = 60  # of a loss curve
@@ -217,17 +218,26 @@ def _point(x: float, estimate: dict[str, Any]) -> tuple[float, float, float, flo
     return x, value, low, high
 
 
+def _write(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write the tables and curves of docs/results.md.")
     parser.add_argument("--take", type=Path, metavar="DIR", help="gather results/lm.json first")
+    parser.add_argument("--take-nearest", type=Path, metavar="DIR", help="nearest.json likewise")
     parser.add_argument("--check", action="store_true", help="write nothing; 1 if out of step")
     given = parser.parse_args()
     if given.take:
-        text = json.dumps(take(given.take), indent=1, sort_keys=True)
-        RESULTS.write_text(text + "\n", encoding="utf-8")
+        _write(RESULTS, take(given.take))
+    if given.take_nearest:
+        _write(NEAREST, nearest_page.take(given.take_nearest))
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     page = PAGE.read_text(encoding="utf-8")
-    for name, text in tables(found).items():
+    marked = tables(found)
+    if NEAREST.exists():
+        marked |= nearest_page.tables(json.loads(NEAREST.read_text(encoding="utf-8")))
+    for name, text in marked.items():
         page = insert(page, text, name)
     wanted = {PAGE: page, **{DOCS / "results" / name: svg for name, svg in plots(found).items()}}
     stale = [

@@ -14,6 +14,7 @@ from helpers import write_jsonl
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import curves
 import held_out
+import nearest_page
 import results_page
 
 
@@ -104,6 +105,7 @@ def test_the_page_is_in_step_only_after_it_was_written(folder, tmp_path, monkeyp
     monkeypatch.setattr(results_page, "DOCS", docs)
     monkeypatch.setattr(results_page, "PAGE", docs / "results.md")
     monkeypatch.setattr(results_page, "RESULTS", tmp_path / "lm.json")
+    monkeypatch.setattr(results_page, "NEAREST", tmp_path / "nearest.json")
 
     def run(*options):
         monkeypatch.setattr(sys, "argv", ["results_page.py", *options])
@@ -121,6 +123,30 @@ def test_the_page_is_in_step_only_after_it_was_written(folder, tmp_path, monkeyp
     }
     (docs / "results" / "fitted-loss.svg").write_text("")
     assert run("--check") == 1
+
+
+def test_what_was_measured_of_single_tokens_is_on_the_page(tmp_path):
+    value = {**estimate(1.25), "difference": estimate(-0.04)}
+    machine = results_page.machine()
+    knn = {
+        "bpb": {"0.25": value, "0": {**estimate(1.5), "difference": estimate(0.0)}},
+        "tokens": 1234, "documents": 3, "held": 2, "bytes": 99, "datastore_seconds": 7,
+        "datastore_bytes": 5_000_000, "factory": "IVF1,SQfp16", "recall": 1.0, "machine": machine,
+        "votes": {"k": 64, "temperature": 1.0},
+    }  # fmt: skip
+    memory = {
+        "bpb": dict.fromkeys(("on", "off", "other", "base"), value), "gates": [0.1, 0.4],
+        "windows": 9, "window": 512, "layer": 22, "train_seconds": 60, "held": 2,
+        "tokens_each": 77, "machine": machine,
+    }  # fmt: skip
+    for name, found in (("knn", knn), ("memory", memory)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(found))
+    drawn = nearest_page.tables(nearest_page.take(tmp_path))
+    assert "| 0 | 1.5000 | +0.0000 (-0.0100 to +0.0100) |" in drawn["knn"]
+    assert drawn["knn"].index("| 0 |") < drawn["knn"].index("| 0.25 |")
+    assert "1,234 tokens of 3 PEPs" in drawn["knn"]
+    assert drawn["remembering"].count("| 1.2500 | -0.0400") == 4
+    assert "between 0.10 and 0.40" in drawn["remembering"]
 
 
 def test_what_the_command_writes_makes_a_page(tmp_path, retro, db, bpe_path):
