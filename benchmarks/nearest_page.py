@@ -42,8 +42,8 @@ def _knn(found: dict[str, Any]) -> str:
     facts = (
         f"{found['tokens']:,} tokens of {found['documents']} PEPs in the datastore "
         f"({size:,.0f} MB, {found['datastore_seconds']:,} CPU seconds; {found['factory']}, "
-        f"recall@10 {found['recall']:.3f}); {found['bytes']:,} bytes of {found['held']} other PEPs; "
-        f"{found['votes']['k']} voters, temperature {found['votes']['temperature']:g}."
+        f"recall@10 {found['recall']:.3f}); {found['bytes']:,} bytes of {found['held']} other "
+        f"PEPs; {found['votes']['k']} voters, temperature {found['votes']['temperature']:g}."
     )
     return f"{facts}\n\n{_table(['lambda', 'bits per byte', 'less the model alone'], rows)}"
 
@@ -57,7 +57,8 @@ def _memory(found: dict[str, Any]) -> str:
     facts = (
         f"{found['windows']} windows of {found['window']} tokens trained layer {found['layer']} "
         f"and its gates in {found['train_seconds']:,} CPU seconds; the gates ended between "
-        f"{low:.2f} and {high:.2f}. {found['held']} held-out chapters, {found['tokens_each']:,} tokens each."
+        f"{low:.2f} and {high:.2f}. {found['held']} held-out chapters, "
+        f"{found['tokens_each']:,} tokens each."
     )
     return f"{facts}\n\n{_table(['read with', 'bits per byte', 'less nothing in memory'], rows)}"
 

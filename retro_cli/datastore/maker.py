@@ -14,7 +14,7 @@ from retro_cli.config import fingerprint
 from retro_cli.datastore.manifest import KeyMaker
 from retro_cli.datastore.plan import windows
 from retro_cli.embeddings.hashes import model_sha256
-from retro_cli.errors import EncoderMismatch, UsageError
+from retro_cli.errors import EncoderMismatch, RetroError, UsageError
 from retro_cli.models.base import TOKENIZER, goes_by_name, portable_name
 from retro_cli.models.families import last_feed_forward
 from retro_cli.models.language import LanguageModel
@@ -24,6 +24,7 @@ from retro_cli.wording import counted
 Floats = npt.NDArray[np.float32]
 WINDOW = 1024
 AT_ONCE = 4096  # tokens in one pass
+_LARGEST = 65504.0  # in half precision
 
 # Raised by one whenever the same model and text would give other keys.
 _SCHEMA = 1
@@ -55,6 +56,11 @@ class KeyModel:
                 kept = row[each.skip :].numpy()
                 to = each.start + each.skip + 1 - shift - first
                 found[to : to + len(kept)] = kept
+        if len(found) and not np.abs(found).max() <= _LARGEST:
+            raise RetroError(
+                f"{self.maker.name} has states that are no numbers, or beyond half precision",
+                "check its weights; such a model cannot have a datastore",
+            )
         return found
 
 

@@ -101,6 +101,7 @@ class Tokens:
     def __init__(self, folder: Path, manifest: DatastoreManifest) -> None:
         self.rows = [read_rows(folder, part) for part in manifest.parts]
         self.total = manifest.next_token
+        self._bases = [part.base for part in manifest.parts]
         starts, chunks = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         values: list[npt.NDArray[np.int32] | None] = []
         for part, rows in zip(manifest.parts, self.rows, strict=True):
@@ -109,7 +110,6 @@ class Tokens:
             values.extend(rows.values)
         self._starts, self._chunks = np.concatenate(starts), np.concatenate(chunks)
         self._values = values
-        self._counts = np.concatenate([np.empty(0, np.int64), *(rows.count for rows in self.rows)])
 
     def of_chunks(self, wanted: Bits) -> Bits:
         """(total,) bool by token id: the tokens of the chunks that are wanted (by id)."""
@@ -117,8 +117,11 @@ class Tokens:
         chosen = np.zeros(len(self._chunks), dtype=bool)
         chosen[inside] = wanted[self._chunks[inside]]
         found = np.zeros(self.total, dtype=bool)
-        for start, count in zip(self._starts[chosen], self._counts[chosen], strict=True):
-            found[start : start + count] = True
+        row = 0
+        for base, rows in zip(self._bases, self.rows, strict=True):
+            mine = chosen[row : row + len(rows.chunk)]
+            found[base : base + rows.tokens] = np.repeat(mine, rows.count)
+            row += len(rows.chunk)
         return found
 
     def places(self, tokens: Ids) -> tuple[Ids, Ids]:

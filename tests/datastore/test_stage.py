@@ -15,7 +15,7 @@ from retro_cli.datastore import plan, stage
 from retro_cli.datastore.manifest import load_manifest
 from retro_cli.datastore.parts import Tokens, open_keys
 from retro_cli.datastore.reader import Datastore
-from retro_cli.errors import IntegrityError, UsageError
+from retro_cli.errors import IntegrityError, RetroError, UsageError
 from retro_cli.models.nearest import states
 from retro_cli.store.layout import Layout
 from retro_cli.verify import verify
@@ -170,3 +170,16 @@ def test_a_manifest_that_says_nothing_is_an_error_and_a_run_mends_it(layout, ret
 def test_a_window_of_one_token_is_refused(db, tiny):
     with pytest.raises(UsageError, match="window"):
         pipeline.datastore(Layout(db), tiny, window=1)
+
+
+def test_a_model_without_numbers_makes_no_keys(db, tiny, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["model.layers.2.post_attention_layernorm.weight"][:] = 1e9
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RetroError, match="half precision"):
+        pipeline.datastore(Layout(db), broken)
+    assert load_manifest(db / "datastore") is None
