@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -185,8 +186,9 @@ def generate(
     with ExitStack() as held, generate_out.interruptible():
         database = None if no_retrieval else held.enter_context(_opened(db))
         transformers_logging.set_verbosity_error()
-        source = None if database is None else database.retriever
-        opened = open_reader(reader, replace(wanted, database=source))
+        if database is not None:
+            wanted = replace(wanted, database=partial(getattr, database, "retriever"))
+        opened = open_reader(reader, wanted)
         for note in opened.notes:
             console.say(note)
         retriever = None if database is None else _newest(database, opened)

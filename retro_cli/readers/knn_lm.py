@@ -6,14 +6,14 @@ make better texts: left to write freely, kNN-LM gains nothing (Wang et al. 2023,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from retro_cli.datastore.reader import Datastore
 from retro_cli.models.language import LanguageModel
 from retro_cli.models.nearest import interpolated, noted_states, vote_logprobs, vote_weights
+from retro_cli.query.hits import Hit
 from retro_cli.readers.interface import Evidence, Step
 from retro_cli.readers.neighbourhood import ChunkKeyMaker, ChunkKeys, Found, StoredKeys
 from retro_cli.readers.rows import CausalRows, end_tokens
@@ -36,18 +36,18 @@ class KnnLmReader:
         self,
         opened: LanguageModel,
         votes: Votes,
-        datastore: Datastore | None = None,
+        stored: StoredKeys | None = None,
         *,
         before: Sequence[int] = (),
         k: int | None = None,
         stride: int | None = None,
         record: bool = False,
     ) -> None:
-        """before: what the model wants before a text. k: chunks a look-up. record: whether steps
-        name who voted."""
+        """stored: the datastore. before: what the model wants before a text. k: chunks a look-up.
+        record: whether steps name who voted."""
         self.model, self._tokenizer = opened.network, opened.tokenizer
         self.votes, self.record = votes, record
-        self.stored = None if datastore is None else StoredKeys(datastore)
+        self.stored = stored
         self.makes = ChunkKeyMaker(self.model, before)
         self.k = k or HITS
         self.stride = stride or STRIDE
@@ -90,6 +90,13 @@ class KnnLmReading:
         for row, found in enumerate(evidence):
             self._evidence[row].append(found)
             self._keys[row] = self._reader.makes.keys(found)
+
+    def forget(self, shown: Callable[[Hit], bool]) -> None:
+        if self._reader.stored is not None:
+            self._reader.stored.renew()
+        latest = [known[-1] for known in self._evidence if known]
+        if not all(shown(hit) for found in latest for hit in found.hits):
+            self._keys, self._looked = [None] * len(self._keys), None
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def step(self) -> Step:

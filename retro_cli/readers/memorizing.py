@@ -8,7 +8,7 @@ memory from the beginning, each as the model reads it alone.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from transformers import DynamicCache
 
 from retro_cli.models.memorizing import MemorizingModel, Passed
 from retro_cli.models.memory import Memory, side_by_side
+from retro_cli.query.hits import Hit
 from retro_cli.readers.interface import Evidence, Step
 from retro_cli.readers.rows import end_tokens
 
@@ -106,10 +107,15 @@ class MemorizingReading:
         self._reader = reader
         self._ids = [list(prompt)]
         self._evidence: list[list[Evidence]] = [[]]
-        self._found: list[Memory | None] = [None]
+        self._begin()
+
+    def _begin(self) -> None:
+        """As if nothing had been looked up or read."""
+        self._found: list[Memory | None] = [None] * len(self._ids)
         self._past: Memory | None = None  # of the rows' own text, what has left the window
         self._looked: int | None = None
         self._window = _Window(0, self._new_cache())
+        self._forgotten = [len(known) for known in self._evidence]
 
     def _new_cache(self) -> Any:
         return DynamicCache(config=self._reader.model.base.config)
@@ -129,6 +135,12 @@ class MemorizingReading:
         for row, found in enumerate(evidence):
             self._evidence[row].append(found)
             self._found[row] = self._reader.memory_of(found)
+
+    def forget(self, shown: Callable[[Hit], bool]) -> None:
+        pairs = zip(self._evidence, self._forgotten, strict=True)
+        known = [found for row, first in pairs for found in row[first:]]
+        if not all(shown(hit) for found in known for hit in found.hits):
+            self._begin()  # what was found before has left its mark on the text's own entries too
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def step(self) -> Step:
@@ -206,6 +218,7 @@ class MemorizingReading:
         self._ids = [list(self._ids[row]) for row in parents]
         self._evidence = [list(self._evidence[row]) for row in parents]
         self._found = [self._found[row] for row in parents]
+        self._forgotten = [self._forgotten[row] for row in parents]
 
     def evidence(self, row: int) -> list[Evidence]:
         return list(self._evidence[row])

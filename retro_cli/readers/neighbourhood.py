@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +35,12 @@ class Found:
 class StoredKeys:
     """The whole datastore, for every row the same."""
 
-    def __init__(self, datastore: Datastore) -> None:
-        self._datastore = datastore
+    def __init__(self, datastore: Datastore, renewed: Callable[[], Datastore]) -> None:
+        """renewed: the datastore under the rules that are in force now."""
+        self._datastore, self._renewed = datastore, renewed
+
+    def renew(self) -> None:
+        self._datastore = self._renewed()
 
     def source(self, chunk: int) -> str:
         return self._datastore.source(chunk)

@@ -26,8 +26,8 @@ class ReaderOptions:
     model: a name or folder. base: where the base of added weights is now. k: hits a look-up.
     stride: tokens between look-ups. record: whether steps say how much was read of each hit.
     doc_temperature: of the documents' prior, for a mixture over documents.
-    votes: of knn-lm. database: what is read from, for a reader that looks up in it what is no
-    text; None without retrieval.
+    votes: of knn-lm. database: gives the generation that is open now, for a reader that looks up
+    in it what is no text; None without retrieval.
     """
 
     model: str | Path | None = None
@@ -38,7 +38,7 @@ class ReaderOptions:
     record: bool = False
     doc_temperature: float | None = None
     votes: Votes = field(default_factory=Votes)
-    database: Retriever | None = None
+    database: Callable[[], Retriever] | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from retro_cli.models.language import CAUSAL, open_language_model
 from retro_cli.models.memory_saving import load_config, load_memorizing
 from retro_cli.readers.knn_lm import KnnLmReader
 from retro_cli.readers.memorizing import MemorizingReader
+from retro_cli.readers.neighbourhood import StoredKeys
 from retro_cli.readers.open import OpenReader, ReaderOptions
 from retro_cli.readers.votes import AUTO, DATASTORE, LOCAL
 from retro_cli.wording import counted
@@ -24,7 +25,8 @@ HIT_TOKENS = 128  # of a chunk with its continuation
 def open_knn_lm(options: ReaderOptions) -> OpenReader:
     """Raises UsageError for a model that gives no keys, EncoderMismatch for another model than the
     datastore's, NotBuiltYet for a datastore that is asked for and not there."""
-    wanted, database = options.votes.keys, options.database
+    wanted, opened_now = options.votes.keys, options.database
+    database = None if opened_now is None else opened_now()
     manifest = None
     if database is not None and wanted != LOCAL:
         manifest = load_manifest(database.layout.datastore)
@@ -36,7 +38,7 @@ def open_knn_lm(options: ReaderOptions) -> OpenReader:
     opened = open_language_model(name, (CAUSAL,), options.device, reader="knn-lm")
     model = key_model(opened, name)
     datastore, notes = None, []
-    if manifest is not None and database is not None:
+    if manifest is not None and database is not None and opened_now is not None:
         if wanted == AUTO and not manifest.maker.fits(model.maker):
             notes.append(
                 f"the datastore was made with {manifest.maker.name}: making keys of the chunks "
@@ -48,8 +50,11 @@ def open_knn_lm(options: ReaderOptions) -> OpenReader:
     if datastore is not None and datastore.missing:
         have = counted(datastore.missing, "chunk has", "chunks have")
         notes.append(f"{have} no keys yet and cannot vote: run retro datastore again")
+    stored = None
+    if datastore is not None and opened_now is not None:
+        stored = StoredKeys(datastore, lambda: Datastore(opened_now()))
     reader = KnnLmReader(
-        opened, options.votes, datastore, before=model.before, k=options.k,
+        opened, options.votes, stored, before=model.before, k=options.k,
         stride=options.stride, record=options.record,
     )  # fmt: skip
     if datastore is not None:

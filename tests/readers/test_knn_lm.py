@@ -16,6 +16,7 @@ from retro_cli.generate.decoding import Decoding
 from retro_cli.generate.loop import generate, score
 from retro_cli.query.retrieve import Retriever
 from retro_cli.readers.knn_lm import KnnLmReader
+from retro_cli.readers.neighbourhood import StoredKeys
 from retro_cli.readers.open import ReaderOptions, open_reader
 from retro_cli.readers.votes import Votes
 from retro_cli.store.layout import Layout
@@ -46,7 +47,8 @@ def retriever(layout):
 
 
 def reader(language, datastore=None, record=False, stride=None, **votes):
-    return KnnLmReader(language, Votes(**votes), datastore, record=record, stride=stride)
+    stored = None if datastore is None else StoredKeys(datastore, lambda: datastore)
+    return KnnLmReader(language, Votes(**votes), stored, record=record, stride=stride)
 
 
 def base_logprobs(language, tokens):
@@ -195,7 +197,8 @@ def test_no_trace_names_a_filtered_source(layout, tiny, retro):
         retriever = Retriever(layout)
         try:
             found = open_reader(
-                "knn-lm", ReaderOptions(model=tiny, device="cpu", record=True, database=retriever)
+                "knn-lm",
+                ReaderOptions(model=tiny, device="cpu", record=True, database=lambda: retriever),
             )
             trace = generate(found.reader, None, "a letter about boat ", Decoding(5))
             return {voter["source"] for t in trace.tokens for voter in t.detail["knn"]}
@@ -216,7 +219,9 @@ def test_another_model_than_the_datastores_is_refused(layout, bpe_path, tmp_path
     )
     with pytest.raises(EncoderMismatch, match="other weights"):
         open_reader("knn-lm", wanted)
-    automatic = open_reader("knn-lm", ReaderOptions(model=other, device="cpu", database=retriever))
+    automatic = open_reader(
+        "knn-lm", ReaderOptions(model=other, device="cpu", database=lambda: retriever)
+    )
     assert automatic.tokenizer is not None
     assert "instead" in automatic.notes[0]
 

@@ -17,11 +17,14 @@ from mixture_helpers import saved
 from retro_cli.generate.decoding import Decoding
 from retro_cli.generate.loop import generate, score
 from retro_cli.readers.open import READERS, ReaderOptions, open_reader
+from retro_cli.training.memorizing import MemoryTraining, train_memory
 
 MODELS = {
     "retro": "retro",
     "rag-token": "llama",
     "rag-sequence": "bart",
+    "knn-lm": "llama",
+    "memorizing": "memory",
 }
 PROMPT = "the keeper of the light"
 TARGET = [17, 80, 4, 210, 80, 33, 9]
@@ -36,8 +39,11 @@ def folders(tmp_path_factory, bpe_path):
         if kind == "retro":
             speaking(4).save_pretrained(folder)
             shutil.copy(bpe_path, folder / "tokenizer.json")
-        else:
+        elif kind != "memory":
             saved(kind, bpe_path, folder)
+    trained = MemoryTraining(window=16, windows=1)
+    texts = ["the keeper of the light saw the ferry leave. " * 12]
+    train_memory(found["llama"], texts, found["memory"], trained, "cpu", overwrite=True)
     return found
 
 
