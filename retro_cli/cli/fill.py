@@ -51,8 +51,7 @@ def fill(
     doc_temperature: Annotated[
         float | None,
         typer.Option(
-            help="The flatter the higher weigh the chunks. (default: 0.05 for cosines, 1 for "
-            "others)",
+            help="The flatter the higher weigh the chunks. (default: 0.05 for cosines)",
             rich_help_panel=READING,
         ),
     ] = None,

@@ -90,7 +90,7 @@ def generate(
         float | None,
         typer.Option(
             help="Of rag-...: the flatter the higher weigh the chunks. (default: 0.05 for cosines, "
-            "which differ little; 1 for other scores)",
+            "which differ little)",
             rich_help_panel=READING,
         ),
     ] = None,
