@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 import torch
 from generate_helpers import ByText, hit, speaking
-from mixture_helpers import saved
+from mixture_helpers import BEGIN, saved
 
 from retro_cli.generate.decoding import Decoding
 from retro_cli.generate.loop import generate, score
@@ -80,7 +80,7 @@ class Found(ByText):
             replace(hit(each.chunk, 0.5 - 0.1 * place), text=f"the boat {each.chunk}")
             for place, each in enumerate(found.hits)
         )
-        return replace(found, query=text, hits=hits)
+        return replace(found, query=text, hits=hits, tokens=found.tokens % BEGIN)
 
 
 def looked_up(reading, retriever, k=2):
