@@ -177,23 +177,8 @@ def test_greedy_decoding_scores_as_it_chose_and_is_one_beam(reader):
 def test_other_evidence_gives_other_probabilities(reader, name):
     if name == "closed-book":
         return
-    one, other = (score(reader, Found(which), PROMPT, TARGET) for which in ("", "!"))
-    assert not torch.allclose(values(one), values(other), atol=1e-4)
-    assert one.evidence != other.evidence
-
-
-def test_what_was_read_and_may_not_be_shown_any_more_conditions_nothing_that_follows(reader):
-    after = []
-    for first in ("one", "other"):
-        reading = begun(reader)
-        for token in TARGET:
-            looked_up(reading, Found(first))
-            reading.step()
-            reading.advance([0], [token])
-        reading.forget(lambda _: False)
-        looked_up(reading, Found())
-        after.append(reading.step().logprobs)
-    torch.testing.assert_close(*after)
+    one, other = (forced(reader, Found(which), TARGET, True).exp() for which in ("", "!"))
+    assert float((one - other).abs().max()) > 1e-3  # of some token, not just those of a target
 
 
 # -- with a database ------------------------------------------------------------------------------
