@@ -215,7 +215,7 @@ def test_no_trace_names_a_filtered_source(layout, tiny, retro):
 def test_another_model_than_the_datastores_is_refused(layout, bpe_path, tmp_path, retriever):
     other = saved_model(tmp_path / "other", bpe_path, seed=4)
     wanted = ReaderOptions(
-        model=other, device="cpu", database=retriever, votes=Votes(keys="datastore")
+        model=other, device="cpu", database=lambda: retriever, votes=Votes(keys="datastore")
     )
     with pytest.raises(EncoderMismatch, match="other weights"):
         open_reader("knn-lm", wanted)
@@ -229,7 +229,7 @@ def test_another_model_than_the_datastores_is_refused(layout, bpe_path, tmp_path
 def test_a_datastore_that_is_not_there_is_asked_for_in_vain(db, tiny):
     retriever = Retriever(Layout(db))
     wanted = ReaderOptions(
-        model=tiny, device="cpu", database=retriever, votes=Votes(keys="datastore")
+        model=tiny, device="cpu", database=lambda: retriever, votes=Votes(keys="datastore")
     )
     with pytest.raises(NotBuiltYet, match="datastore"):
         open_reader("knn-lm", wanted)

@@ -181,6 +181,20 @@ def test_other_evidence_gives_other_probabilities(reader, name):
     assert float((one - other).abs().max()) > 1e-3  # of some token, not just those of a target
 
 
+def test_what_was_read_and_may_not_be_shown_any_more_conditions_nothing_that_follows(reader):
+    after = []
+    for first in ("one", "other"):
+        reading = begun(reader)
+        for token in TARGET:
+            looked_up(reading, Found(first))
+            reading.step()
+            reading.advance([0], [token])
+        reading.forget(lambda _: False)
+        looked_up(reading, Found())
+        after.append(reading.step().logprobs)
+    torch.testing.assert_close(*after)
+
+
 # -- with a database ------------------------------------------------------------------------------
 
 
