@@ -35,14 +35,16 @@ if TYPE_CHECKING:
 class Database:
     """A retrieval database opened for reading: one generation, until it is closed or renewed."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, query_encoder: str | Path = "") -> None:
+        """query_encoder: one that was trained apart, for the documents as they are encoded."""
         self.retriever = Retriever(layout)
+        self._query_encoder = str(query_encoder)
         self._encoder: Encoder | None = None
 
     @classmethod
-    def open(cls, path: str | Path) -> Database:
+    def open(cls, path: str | Path, query_encoder: str | Path = "") -> Database:
         """Open the database at ``path``. Raises UsageError, NotBuiltYet or IntegrityError."""
-        return cls(Layout(local_folder(path)))
+        return cls(Layout(local_folder(path)), query_encoder)
 
     @classmethod
     def build(
@@ -105,14 +107,14 @@ class Database:
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder that made the index, loaded for queries on first use.
+        """The encoder that made the index, or the one trained against it, for queries.
 
         Raises EncoderMismatch if its weights are not the ones the index was made with.
         """
         if self._encoder is None:
             from retro_cli.query.encoding import query_encoder
 
-            self._encoder = query_encoder(self.retriever)
+            self._encoder = query_encoder(self.retriever, self._query_encoder)
         return self._encoder
 
     def finder(

@@ -135,6 +135,15 @@ Precision = Annotated[
         rich_help_panel=ENCODER,
     ),
 ]
+QueryEncoder = Annotated[
+    str,
+    typer.Option(
+        metavar="FOLDER",
+        help="One that was trained for queries against these document vectors. (default: the "
+        "documents' own encoder)",
+        rich_help_panel=ENCODER,
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=ENCODER)]
 Download = Annotated[
     bool,

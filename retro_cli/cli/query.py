@@ -75,6 +75,7 @@ def query(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write here instead of standard output.")
     ] = None,
+    query_encoder: options.QueryEncoder = "",
     explain: Annotated[
         bool, typer.Option("--explain", help="Say how the hits were found.")
     ] = False,
@@ -95,7 +96,7 @@ def query(
 
     if out is not None:
         check_output(out)
-    with Database.open(db) as database:
+    with Database.open(db, query_encoder) as database:
         finder = database.finder(search, source=source or (), where=where)
         found = _answers(finder, text, queries, vectors, k)
         if out is None:

@@ -17,6 +17,8 @@ from retro_cli.events import SILENT, Progress
 from retro_cli.training.batches import Batch, Batches
 from retro_cli.training.checkpoint import Checkpoints
 from retro_cli.training.metrics import Metrics
+from retro_cli.training.optimiser import adamw, restore, set_rate
+from retro_cli.training.optimiser import moments as moments_of
 from retro_cli.training.schedule import learning_rate
 from retro_cli.training.settings import TrainingSettings
 from retro_cli.wording import counted
@@ -55,32 +57,17 @@ class Trainer:
         self.bare = model
         self._passes = settings.passes_each(self._processes)
         self.trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        optimiser = torch.optim.AdamW(self._groups(), lr=0.0, betas=settings.betas, fused=True)
+        optimiser = adamw(self.trained, settings.betas, settings.weight_decay)
         self.model, self.optimiser = accelerator.prepare(model, optimiser)
         self.first = self._resume()
         self.metrics = Metrics(metrics, self.first) if accelerator.is_main_process else None
-
-    def _groups(self) -> list[dict[str, Any]]:
-        """Matrices decay, vectors (norms, biases) do not."""
-        wide = [p for p in self.trained.values() if p.dim() > 1]
-        thin = [p for p in self.trained.values() if p.dim() <= 1]
-        groups = [(wide, self.settings.weight_decay), (thin, 0.0)]
-        return [{"params": p, "weight_decay": decay} for p, decay in groups if p]
 
     def _resume(self) -> int:
         last = self.checkpoints.last()
         if last is None:
             return 0
         step, weights, moments = self.checkpoints.load(last)
-        with torch.no_grad():
-            for name, parameter in self.trained.items():
-                parameter.copy_(weights[name])
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in moments.items():
-            index, kind = name.split(".", 1)
-            state.setdefault(int(index), {})[kind] = tensor
-        inner = self.optimiser.optimizer
-        inner.load_state_dict({**inner.state_dict(), "state": state})
+        restore(self.trained, self.optimiser.optimizer, weights, moments)
         self.progress.note(f"resuming after step {step:,} of {self.settings.steps:,} ({last})")
         return step
 
@@ -105,7 +92,7 @@ class Trainer:
                 started = time.monotonic()
                 loss, norm = self._step(step, batches)
                 if not math.isfinite(loss) or not math.isfinite(norm):
-                    raise _diverged(step, loss, norm, checkpoint)
+                    raise diverged(step, loss, norm, checkpoint)
                 seen = sum(batch.input_ids.size for batch in batches) * self._processes
                 tokens += seen
                 self._record(step, loss, norm, seen, time.monotonic() - started)
@@ -155,8 +142,7 @@ class Trainer:
             final=settings.final,
         )  # fmt: skip
         if torch.isfinite(loss) and torch.isfinite(norm):
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
+            set_rate(self.optimiser, rate)
             self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         return float(loss), float(norm)
@@ -182,13 +168,7 @@ class Trainer:
     def _save(self, step: int) -> Path | None:
         path = None
         if self.accelerator.is_main_process:
-            state = self.optimiser.optimizer.state_dict()["state"]
-            moments = {
-                f"{index}.{kind}": torch.as_tensor(value)
-                for index, values in state.items()
-                for kind, value in values.items()
-            }
-            path = self.checkpoints.save(step, self.trained, moments)
+            path = self.checkpoints.save(step, self.trained, moments_of(self.optimiser.optimizer))
         self.accelerator.wait_for_everyone()
         return path
 
@@ -205,7 +185,7 @@ def summed_loss(model: Any, batch: Batch, device: Any) -> Tensor:
     ).loss  # fmt: skip
 
 
-def _diverged(step: int, loss: float, norm: float, checkpoint: Path | None) -> TrainingDiverged:
+def diverged(step: int, loss: float, norm: float, checkpoint: Path | None) -> TrainingDiverged:
     what = f"loss {loss}, gradient norm {norm}"
     return TrainingDiverged(
         f"the loss is no number at step {step + 1:,} ({what}); {_kept(checkpoint)}", _SLOWER
