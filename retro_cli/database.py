@@ -117,6 +117,17 @@ class Database:
             self._encoder = query_encoder(self.retriever, self._query_encoder)
         return self._encoder
 
+    def prefer(self, query_encoder: Path) -> bool:
+        """Encode queries with one that was trained apart, if it was trained for the documents as
+        they are encoded here; whether it was."""
+        from retro_cli.embeddings.pairing import trained_against
+
+        documents = self.retriever.generation.encoder.fingerprint()
+        fits = trained_against(query_encoder)[0] == documents
+        if fits:
+            self._query_encoder, self._encoder = str(query_encoder), None
+        return fits
+
     def finder(
         self,
         search: Search | None = None,

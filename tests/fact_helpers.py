@@ -1,4 +1,4 @@
-"""A world of facts, entity relation value, drawn anew for every batch; and a tiny BART to read them.
+"""A world of facts, entity relation value, drawn anew for every batch, and a tiny BART that reads.
 
 Nothing can be learned by heart: what a question's answer is stands in the retrieved chunk only.
 """
@@ -35,7 +35,9 @@ def word_tokenizer() -> Tokenizer:
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processors.TemplateProcessing("$A </s>", special_tokens=[("</s>", 2)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        "$A </s>", special_tokens=[("</s>", 2)]
+    )
     return tokenizer
 
 
@@ -100,7 +102,7 @@ class World:
         self.facts: list[list[str]] = []
 
     def at(self, step: int) -> list[Task]:
-        """Each question with k facts: its own; others of its entity, of its relation, of neither."""
+        """Each question with k facts: its own; of its entity, its relation, neither."""
         random = np.random.default_rng([self.seed, step])
         tasks: list[Task] = []
         self.facts = []
@@ -110,7 +112,10 @@ class World:
             values = random.choice(VALUES, self.k)
             pairs = [(0, 0), (0, 1), (1, 0), *((n, n) for n in range(2, self.k - 1))]
             self.facts.append(
-                [fact(entities[a], relations[b], v) for (a, b), v in zip(pairs, values, strict=False)]
+                [
+                    fact(entities[a], relations[b], v)
+                    for (a, b), v in zip(pairs, values, strict=False)
+                ]
             )
             question = f"{entities[0]} {relations[0]}"
             tasks.append(Task(question, (WORDS.index(values[0]), END)))

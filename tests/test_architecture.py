@@ -30,7 +30,7 @@ ORDER = [
     ("upkeep",),
     ("choosing",),
     ("database", "pipeline", "status", "verify", "planning", "export"),
-    ("learning",),
+    ("learning", "teaching"),
     ("cli",),
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -29,6 +29,7 @@ from retro_cli.cli import (
     trace,
     train,
     train_memory,
+    train_questions,
     upkeep,
 )
 from retro_cli.cli.command import outcome
@@ -50,6 +51,7 @@ for _module in (
     datastore,
     train,
     train_memory,
+    train_questions,
     query,
     generate,
     fill,

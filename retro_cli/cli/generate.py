@@ -100,6 +100,7 @@ def generate(
             "--no-retrieval", help="Read nothing: the base model.", rich_help_panel=READING
         ),
     ] = False,
+    query_encoder: options.QueryEncoder = "",
     device: options.Device = "auto",
     prompt_file: Annotated[
         str | None,
@@ -184,7 +185,7 @@ def generate(
         model, base, device, k, retrieval_step, recording, doc_temperature, nearest.votes()
     )
     with ExitStack() as held, generate_out.interruptible():
-        database = None if no_retrieval else held.enter_context(_opened(db))
+        database = None if no_retrieval else held.enter_context(_opened(db, query_encoder, model))
         transformers_logging.set_verbosity_error()
         if database is not None:
             wanted = replace(wanted, database=partial(getattr, database, "retriever"))
@@ -223,10 +224,19 @@ def _read(name: str) -> str:
         raise InputNotFound(f"{name} cannot be read ({error.strerror})", "name a file") from error
 
 
-def _opened(db: Path) -> Database:
+def _opened(db: Path, query_encoder: str, model: str | None) -> Database:
+    """query_encoder: by default the one that was trained with the model, if it fits."""
     from retro_cli.database import Database
+    from retro_cli.embeddings.pairing import beside
 
-    return Database.open(db)
+    database = Database.open(db, query_encoder)
+    near = None if query_encoder else beside(model)
+    if near is not None and not database.prefer(near):
+        console.say(
+            f"{near} was trained for documents encoded otherwise than those of {db}: looking up "
+            "with the database's own encoder"
+        )
+    return database
 
 
 def _newest(database: Database, opened: OpenReader) -> NewestRetriever:

@@ -20,7 +20,7 @@ from retro_cli.embeddings.resolve import ResolvedEncoder, resolve, tokenizer_pat
 from retro_cli.embeddings.spec import EncoderSpec
 from retro_cli.embeddings.weights import Weights
 from retro_cli.errors import ConfigError
-from retro_cli.store.atomic import disk_errors, sync_folder
+from retro_cli.store.atomic import disk_errors, sync_file, sync_folder
 
 Tensor = Any
 
@@ -76,17 +76,22 @@ class Tower:
         return twin
 
     def save(self, folder: Path) -> EncoderSpec:
-        """As a sentence-transformers folder, whole or not there; what it is now."""
-        staging = folder.with_name(folder.name + ".tmp")
+        """Into a sentence-transformers folder, what lists its parts last; what it is now."""
+        staging = folder / ".encoder.tmp"
         shutil.rmtree(staging, ignore_errors=True)
         with disk_errors(folder):
             staging.mkdir(parents=True)
             self.network.save_pretrained(str(staging), create_model_card=False)
             # Byte for byte: chunks that were cut with it need not be tokenised again.
             shutil.copyfile(tokenizer_path(self.begun), base_folder(staging) / "tokenizer.json")
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(staging, folder)
-            sync_folder(folder.parent)
+            files = [path for path in staging.rglob("*") if path.is_file()]
+            for path in sorted(files, key=lambda path: path.name == "modules.json"):
+                target = folder / path.relative_to(staging)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                sync_file(path)
+                os.replace(path, target)
+            shutil.rmtree(staging)
+            sync_folder(folder)
         return resolve(str(folder)).spec
 
 

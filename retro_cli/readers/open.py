@@ -84,12 +84,17 @@ def _rag(name: str, options: ReaderOptions) -> OpenReader:
     from retro_cli.models.language import CAUSAL, SEQ2SEQ, open_language_model
     from retro_cli.readers.mixture import MixtureReader
     from retro_cli.readers.sequence import SequenceReader
+    from retro_cli.readers.trained import trained_to
 
     model = open_language_model(
         options.model or DEFAULT_BASE, (CAUSAL, SEQ2SEQ), options.device, reader=name
     )
     kind = SequenceReader if name == "rag-sequence" else MixtureReader
-    return OpenReader(kind(model, k=options.k, temperature=options.doc_temperature))
+    said = trained_to(options.model)
+    k = said.k if options.k is None else options.k
+    asked = options.doc_temperature
+    temperature = said.doc_temperature if asked is None else asked
+    return OpenReader(kind(model, k=k, temperature=temperature))
 
 
 def _knn_lm(options: ReaderOptions) -> OpenReader:

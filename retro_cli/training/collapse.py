@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from retro_cli.events import SILENT, Progress
 from retro_cli.models.marginal import effective_documents
 
 Tensor = Any
 WINDOW = 64  # look-ups
+_ENOUGH = 16  # of them to judge by
 NONE = -1 << 40  # an id that no document has, not even a null document
 _LOST = 0.25  # of what a run's first window had: less is a collapse
 _SAME = 1.5  # and so is this from the beginning, where more would be possible
@@ -55,9 +57,14 @@ class Spread:
 class Window:
     """The last look-ups of a run."""
 
-    def __init__(self, size: int = WINDOW, documents: int | None = None) -> None:
-        """documents: how many there are to find, if that is known."""
-        self.size, self.documents = size, documents
+    def __init__(
+        self, size: int = WINDOW, *, documents: int | None = None, inputs: int | None = None,
+        progress: Progress = SILENT,
+    ) -> None:  # fmt: skip
+        """documents, inputs: how many there are to find and to ask, if that is known. progress: is
+        warned once."""
+        self.size, self.documents, self.inputs = size, documents, inputs
+        self.progress, self.warned = progress, False
         self.first = 0.0
         self.ids = torch.empty((0, 0), dtype=torch.int64)
         self.weights = torch.empty((0, 0))
@@ -71,10 +78,14 @@ class Window:
         self.weights = torch.cat([self.weights, weights])[-self.size :]
         if not self.first and len(self.ids) == self.size:
             self.first = self.spread().apart
+        if len(self.ids) == self.size and self.collapsed and not self.warned:
+            self.warned = True
+            self.progress.warn(f"retrieval collapses: {self.spread().words()}")
 
     @property
-    def full(self) -> bool:
-        return len(self.ids) == self.size
+    def collapsed(self) -> bool:
+        """Whether the last look-ups, if they are enough, found the same whatever was asked."""
+        return len(self.ids) >= min(self.size, _ENOUGH) and self.spread().collapsed
 
     def spread(self) -> Spread:
         """Of what the window holds: at least one look-up."""
@@ -84,14 +95,15 @@ class Window:
             0, torch.from_numpy(places.reshape(-1)), self.weights.reshape(-1)
         )
         together = float(effective_documents(shares / shares.sum()))
-        possible = float(len(self.ids))
+        possible = float(min(len(self.ids), self.inputs or len(self.ids)))
         if self.documents is not None:
             possible = min(possible, self.documents / each)
         return Spread(together, each, possible, self.first or together / each)
 
     def state(self) -> dict[str, Tensor]:
-        return {"ids": self.ids, "weights": self.weights, "first": torch.tensor(self.first)}
+        facts = torch.tensor([self.first, float(self.warned)], dtype=torch.float64)
+        return {"ids": self.ids, "weights": self.weights, "facts": facts}
 
     def resume(self, state: dict[str, Tensor]) -> None:
         self.ids, self.weights = state["ids"], state["weights"]
-        self.first = float(state["first"])
+        self.first, self.warned = float(state["facts"][0]), bool(state["facts"][1])

@@ -89,3 +89,18 @@ def save_model(model: Any, folder: Path, tokenizer: Path, *, added_only: bool) -
     for path in sorted(staging.iterdir(), key=lambda path: path.name == "config.json"):
         os.replace(path, folder / path.name)
     staging.rmdir()
+
+
+def save_language_model(network: Any, source: Path, folder: Path) -> None:
+    """A trained language model, with the tokenizer of the folder that it came from; its config
+    comes last."""
+    staging = folder / ".model.tmp"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    network.save_pretrained(staging)
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, staging / name)
+    for path in sorted(staging.iterdir(), key=lambda path: path.name == "config.json"):
+        os.replace(path, folder / path.name)
+    staging.rmdir()
