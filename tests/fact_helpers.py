@@ -144,5 +144,5 @@ def lesson(folder: Path, objective: str = "rag-token", batch: int = 32, k: int =
     world = World(tower, batch, k)
     return RagLesson(
         objective, network, "sequence-to-sequence", tower, world, world.at, read, k=k,
-        temperature=0.25, window=Window(),
+        temperature=0.5, window=Window(),
     )  # fmt: skip

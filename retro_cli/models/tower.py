@@ -117,7 +117,10 @@ def _load(resolved: ResolvedEncoder, device: str) -> Any:
 
 
 def _static(resolved: ResolvedEncoder) -> Any:
-    from sentence_transformers.models import StaticEmbedding
+    try:
+        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    except ImportError:  # before version 6
+        from sentence_transformers.models import StaticEmbedding
     from tokenizers import Tokenizer
 
     stored = Weights(weights_file(resolved.folder))

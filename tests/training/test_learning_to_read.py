@@ -22,9 +22,9 @@ from retro_cli.training.checkpoint import Checkpoints
 from retro_cli.training.course import Course, CourseSettings
 from retro_cli.training.model import save_language_model
 
-STEPS, QUESTIONS = 180, 60
+STEPS, QUESTIONS = 240, 60
 CHANCE = 1 / len(VALUES)
-TEMPERATURE = 0.25
+TEMPERATURE = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def learned(tmp_path_factory) -> Path:
     checkpoints = Checkpoints(folder / "checkpoints", "run")
     outcome = Course(learning, settings, checkpoints, folder / "metrics.jsonl").run()
     torch.set_num_threads(threads)
-    assert np.mean(outcome.losses[-10:]) < 0.35 < np.mean(outcome.losses[:10])
+    assert np.mean(outcome.losses[-10:]) < 0.6 < np.mean(outcome.losses[:10])
     assert not learning.window.collapsed
     save_language_model(learning.network, folder / "bart", folder / "model")
     learning.tower.save(folder / "model" / BESIDE)
@@ -78,44 +78,48 @@ class Asking:
     def __init__(self, db: Path, learned: Path) -> None:
         options = ReaderOptions(learned / "model", k=4, doc_temperature=TEMPERATURE)
         self.reader = open_reader("rag-token", options).reader
+        self.tokens = [self.reader.encode(value)[0] for value in VALUES]
         self.db, self.learned = db, learned
 
-    def __call__(self, keys, temperature=None):
-        """Per question: p of each value, and the trace of the likeliest one."""
-        if temperature is not None:
-            self.reader.temperature = temperature
-        told = []
+    def __call__(self, keys):
+        """The step in which each answer is said."""
+        steps = []
         with Database.open(self.db, self.learned / "model" / BESIDE) as database:
-            find = nearest_to_questions(database.retriever, database.encoder)
+            find = LiveRetriever(nearest_to_questions(database.retriever, database.encoder))
             for entity, relation in keys:
                 reading = self.reader.start(self.reader.encode(f"{entity} {relation}"))
-                reading.receive(LiveRetriever(find).search(reading.queries(), self.reader.k))
-                step = reading.step()
-                ids = [self.reader.encode(value)[0] for value in VALUES]
-                said = int(step.logprobs[0, ids].argmax())
-                hits = step.evidence[0].hits
-                told.append((VALUES[said], hits, step.shares(0, ids[said])))
-        return told
+                reading.receive(find.search(reading.queries(), self.reader.k))
+                steps.append(reading.step())
+        return steps
 
+    def right(self, steps, wanted):
+        """The share of the questions to which the likeliest value is the one that is wanted."""
+        said = [VALUES[int(step.logprobs[0, self.tokens].argmax())] for step in steps]
+        return np.mean([value == want for value, want in zip(said, wanted, strict=True)])
 
-def share(told, wanted):
-    return sum(said == value for (said, *_), value in zip(told, wanted, strict=True)) / len(told)
+    def traced(self, steps, wanted, documents):
+        """How often the wanted value's likeliest source is the document that says it."""
+        found = []
+        for step, value, document in zip(steps, wanted, documents, strict=True):
+            shares = step.shares(0, self.tokens[VALUES.index(value)])
+            found.append(step.evidence[0].hits[int(np.argmax(shares))].document == document)
+        return np.mean(found)
 
 
 def test_a_reader_reads_the_index_and_not_its_weights(retro, learned, facts, asked, tmp_path):
     db = build(retro, tmp_path, facts, learned / "encoder")
     ask = Asking(db, learned)
-    told = ask(asked)
     old = [facts[key] for key in asked]
-    assert share(told, old) >= 0.95
-    gold = [f"{e}-{r}" for e, r in asked]
-    tops = [hits[int(np.argmax(shares))].document for _, hits, shares in told]
-    assert sum(top == own for top, own in zip(tops, gold, strict=True)) >= 0.95 * len(gold)
+    gold = [f"{entity}-{relation}" for entity, relation in asked]
+    steps = ask(asked)
+    assert ask.right(steps, old) >= 0.95
+    assert ask.traced(steps, old, gold) >= 0.95
 
-    # Also when every document weighs the same beforehand: reading alone finds the right one.
-    even = ask(asked, temperature=1e6)
-    tops = [hits[int(np.argmax(shares))].document for _, hits, shares in even]
-    assert sum(top == own for top, own in zip(tops, gold, strict=True)) >= 0.7 * len(gold)
+    # Reading alone finds the source too: where every document weighs the same beforehand.
+    ask.reader.temperature = 1e6
+    steps = ask(asked)
+    assert ask.traced(steps, old, gold) >= 0.85
+    assert ask.right(steps, old) <= 0.8
     ask.reader.temperature = TEMPERATURE
 
     # Every value replaced by another one, in the index alone.
@@ -123,19 +127,19 @@ def test_a_reader_reads_the_index_and_not_its_weights(retro, learned, facts, ask
         key: VALUES[(VALUES.index(value) + 1 + n % (len(VALUES) - 1)) % len(VALUES)]
         for n, (key, value) in enumerate(facts.items())
     }
-    assert all(swapped[key] != facts[key] for key in facts)
+    new = [swapped[key] for key in asked]
     build(retro, tmp_path, swapped, learned / "encoder")
-    told = ask(asked)
-    assert share(told, [swapped[key] for key in asked]) >= 0.95
-    assert share(told, old) <= 0.05
+    steps = ask(asked)
+    assert ask.right(steps, new) >= 0.95
+    assert ask.right(steps, old) <= 0.05
 
-    # The chunks that answer taken out: what is said is what another chunk says, right by chance.
-    for entity, relation in asked:
-        out = retro("filter", "add", db, "--document", f"{entity}-{relation}", "--reason", "test")
-        assert out.code == 0, out.err
-    told = ask(asked)
-    assert share(told, [swapped[key] for key in asked]) <= 4 * CHANCE
-    shown = {hit.document for _, hits, _ in told for hit in hits}
+    # The chunks that answer taken out: what is said is another chunk's, and right by chance.
+    named = [argument for document in gold for argument in ("--doc", document)]
+    out = retro("filter", "add", db, *named, "--reason", "test")
+    assert out.code == 0, out.err
+    steps = ask(asked)
+    assert ask.right(steps, new) <= 4 * CHANCE
+    shown = {hit.document for step in steps for hit in step.evidence[0].hits}
     assert shown
     assert not shown & set(gold)
 
