@@ -11,6 +11,7 @@ import typer
 
 from retro_cli.cli import console, generate_out, options, render
 from retro_cli.cli.command import command
+from retro_cli.cli.opened import database_for
 from retro_cli.models.masked import DEFAULT_MASKED
 from retro_cli.wording import counted
 
@@ -80,6 +81,7 @@ def fill(
     no_retrieval: Annotated[
         bool, typer.Option("--no-retrieval", help="Read nothing.", rich_help_panel=READING)
     ] = False,
+    query_encoder: options.QueryEncoder = "",
     device: options.Device = "auto",
     top: Annotated[int, typer.Option(min=1, help="Tokens to show for each mask.")] = 5,
     trace: Annotated[
@@ -96,12 +98,14 @@ def fill(
 
     from retro_cli.models.language import MASKED, open_language_model
     from retro_cli.readers.realm import RealmReader
+    from retro_cli.readers.trained import trained_to
 
     with ExitStack() as held:
-        retriever = None if no_retrieval else _retriever(held, db)
+        retriever = None if no_retrieval else _retriever(held, db, model, query_encoder)
         transformers_logging.set_verbosity_error()
         opened = open_language_model(model, (MASKED,), device, reader="realm")
-        reader = RealmReader(opened, k=k, temperature=doc_temperature, null_score=null_score)
+        asked = trained_to(model).doc_temperature if doc_temperature is None else doc_temperature
+        reader = RealmReader(opened, k=k, temperature=asked, null_score=null_score)
         own = None if keep_own else _own(text, document or [])
         found = reader.fill(text, retriever, top, own)
     if trace is not None:
@@ -112,11 +116,10 @@ def fill(
         _show(found)
 
 
-def _retriever(held: ExitStack, db: Path) -> Retriever:
-    from retro_cli.database import Database
+def _retriever(held: ExitStack, db: Path, model: str, query_encoder: str) -> Retriever:
     from retro_cli.generate.live import LiveRetriever
 
-    database = held.enter_context(Database.open(db))
+    database = held.enter_context(database_for(db, model, query_encoder))
     return LiveRetriever(database.finder(as_documents=True))
 
 

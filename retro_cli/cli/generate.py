@@ -14,6 +14,7 @@ import typer
 
 from retro_cli.cli import console, generate_nearest, generate_out, options
 from retro_cli.cli.command import command
+from retro_cli.cli.opened import database_for
 from retro_cli.errors import InputNotFound, UsageError
 from retro_cli.models.base import DEFAULT_BASE
 from retro_cli.models.shipped import DEFAULT_MODEL
@@ -185,7 +186,9 @@ def generate(
         model, base, device, k, retrieval_step, recording, doc_temperature, nearest.votes()
     )
     with ExitStack() as held, generate_out.interruptible():
-        database = None if no_retrieval else held.enter_context(_opened(db, query_encoder, model))
+        database = (
+            None if no_retrieval else held.enter_context(database_for(db, model, query_encoder))
+        )
         transformers_logging.set_verbosity_error()
         if database is not None:
             wanted = replace(wanted, database=partial(getattr, database, "retriever"))
@@ -222,21 +225,6 @@ def _read(name: str) -> str:
         raise UsageError(f"{name} is not UTF-8 ({error})", "convert it first") from error
     except OSError as error:
         raise InputNotFound(f"{name} cannot be read ({error.strerror})", "name a file") from error
-
-
-def _opened(db: Path, query_encoder: str, model: str | None) -> Database:
-    """query_encoder: by default the one that was trained with the model, if it fits."""
-    from retro_cli.database import Database
-    from retro_cli.embeddings.pairing import beside
-
-    database = Database.open(db, query_encoder)
-    near = None if query_encoder else beside(model)
-    if near is not None and not database.prefer(near):
-        console.say(
-            f"{near} was trained for documents encoded otherwise than those of {db}: looking up "
-            "with the database's own encoder"
-        )
-    return database
 
 
 def _newest(database: Database, opened: OpenReader) -> NewestRetriever:

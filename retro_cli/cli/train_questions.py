@@ -59,10 +59,7 @@ def train_reader(
         ),
     ] = None,
     objective: Annotated[str, typer.Option(help="rag-token, rag-sequence or realm.")] = "rag-token",
-    k: Annotated[
-        int | None,
-        typer.Option("-k", min=1, help="Documents a question. (default: 5; realm 8, one empty)"),
-    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Chunks to read for a question.")] = 5,
     doc_temperature: Annotated[
         float, typer.Option(help="Of the documents' prior; lower trusts retrieval more.")
     ] = 0.05,
@@ -80,15 +77,14 @@ def train_reader(
     from transformers.utils import logging as transformers_logging
 
     from retro_cli.store.layout import Layout
-    from retro_cli.teaching.reader import REALM, ReaderCourse
+    from retro_cli.teaching.reader import ReaderCourse
     from retro_cli.teaching.reader import train_reader as learn
     from retro_cli.training.course import CourseSettings
 
     transformers_logging.set_verbosity_error()
     course = ReaderCourse(
-        Layout(db), questions, model, out, objective, k or (8 if objective == REALM else 5),
-        doc_temperature, refresh, run.settings(CourseSettings()), query_encoder, run.device,
-        run.overwrite,
+        Layout(db), questions, model, out, objective, k, doc_temperature, refresh,
+        run.settings(CourseSettings()), query_encoder, run.device, run.overwrite,
     )  # fmt: skip
     report, seconds = timed(lambda progress: learn(course, progress))
     _say("train-reader", report, seconds, _reader_next(db, out, objective))

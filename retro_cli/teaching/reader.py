@@ -45,7 +45,7 @@ class ReaderCourse:
     """What a reader learns from and how.
 
     questions: None, for REALM, masks the database's own chunks. model: a name or folder. k:
-    documents a question, with REALM the null document among them. doc_temperature: of p(z | x).
+    documents a question, besides REALM's null document. doc_temperature: of p(z | x).
     refresh: steps between refreshes of REALM's index. query_encoder: one to go on from; the
     database's by default.
     """
@@ -73,8 +73,8 @@ class ReaderCourse:
             )
         if not 0 < self.doc_temperature < float("inf"):
             raise UsageError(f"a document temperature of {self.doc_temperature}", "above 0")
-        if self.k < (2 if self.objective == REALM else 1) or self.refresh < 1:
-            raise UsageError(f"-k {self.k} --refresh {self.refresh}", "at least 1; realm's -k, 2")
+        if self.k < 1 or self.refresh < 1:
+            raise UsageError(f"-k {self.k} --refresh {self.refresh}", "at least 1 each")
 
 
 def train_reader(course: ReaderCourse, progress: Progress = SILENT) -> CourseReport:

@@ -2,8 +2,9 @@
 
 log p(y | x) = log sum_z p(z | x) prod_j p(y_j | z, x) over the masked tokens y of a text x. The
 candidates come from an index that is some steps old (see ``refresh.py``), but their scores are
-computed anew, with the encoders as they are, so the loss reaches both. Among the candidates is a
-null document, an empty text, for masks that need no look-up; the chunk that x itself is, is none.
+computed anew, with the encoders as they are, so the loss reaches both. Behind the candidates comes
+the null document, for masks that need no look-up; it scores as the best chunk that is not read, as
+in ``readers/realm.py``. The chunk that x itself is, is no candidate.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ from retro_cli.models.tower import Tower
 from retro_cli.readers.inputs import inert
 from retro_cli.training.collapse import NONE, Window
 from retro_cli.training.rag import told
-from retro_cli.training.refresh import FreshIndex
+from retro_cli.training.refresh import FreshIndex, Ids
 
 Tensor = Any
 NULL = -1  # the id of the null document
 NOBODY = -2  # as a text's own chunk, where it is none
-_MASK = "[MASK]"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class RealmLesson:
         window: Window,
     ) -> None:
         """network: a masked language model. index: with the document encoder. clozes: those of a
-        step. k: candidates, the null document among them."""
+        step. k: chunks that are read, besides the null document."""
         self.network, self.blanks, self.queries, self.index = network, blanks, queries, index
         self.clozes, self.k, self.temperature, self.window = clozes, k, temperature, window
 
@@ -121,42 +121,59 @@ class RealmLesson:
         self.index.at(step)
         clozes = self.clozes(step)
         answers = [self.blanks.answer(cloze) for cloze in clozes]
-        queries = self.queries.queries([asked(cloze) for cloze in clozes])
+        queries = self.queries.documents([asked(cloze) for cloze in clozes])
+        # One more than is read: what the null document scores.
         places = self.index.search(
-            queries.detach().cpu().numpy(), self.k - 1, [cloze.own for cloze in clozes]
+            queries.detach().cpu().numpy(), self.k + 1, [cloze.own for cloze in clozes]
         )
-        texts = [["", *(self.index.texts[place] for place in each)] for each in places]
-        ids = torch.full((len(clozes), self.k), NONE)
-        for row, each in enumerate(places):
-            ids[row, 0] = NULL
-            ids[row, 1 : len(each) + 1] = torch.from_numpy(self.index.ids[each])
-        scores = self.scores(queries, texts)
+        ids = self._ids(places)
+        scores = self.scores(queries, [[self.index.texts[at] for at in each] for each in places])
         prior = document_prior(scores, self.temperature, (ids != NONE).to(scores.device))
-        likely = self.likelihoods(clozes, answers, texts)
+        texts = [[self.index.texts[at] for at in each[: self.k]] for each in places]
+        nats = -sequence_logprob(prior, self.likelihoods(clozes, answers, texts)).sum()
         self.window.add(ids, prior.exp())
-        nats = -sequence_logprob(prior, likely).sum() / sum(map(len, answers))
-        said = {"index_of_step": float(self.index.made), "null": float(prior[:, 0].exp().mean())}
-        return nats, {**told(self.window), **said}
+        said = {
+            "index_of_step": float(self.index.made),
+            "null": round(float(prior.detach()[:, -1].exp().mean()), 4),
+        }
+        return nats / sum(map(len, answers)), {**told(self.window), **said}
+
+    def _ids(self, places: list[Ids]) -> Tensor:
+        """(b, k + 1) of the chunks that are read, the null document last."""
+        ids = torch.full((len(places), self.k + 1), NONE)
+        for row, each in enumerate(places):
+            read = self.index.ids[each[: self.k]]
+            ids[row, : len(read)] = torch.from_numpy(read)
+        ids[:, -1] = NULL
+        return ids
 
     def scores(self, queries: Tensor, texts: list[list[str]]) -> Tensor:
-        """(b, k) q(x) . d(z), with the document encoder as it is now; 0 where there is none."""
-        flat = [text for row in texts for text in row]
-        unlike = {text: place for place, text in enumerate(dict.fromkeys(flat))}
+        """(b, k + 1) q(x) . d(z) with both encoders as they are now; 0 where there is no document.
+
+        texts: of each query, of which the last is not read if there are more than k: the null
+        document scores as it does, without being learned from.
+        """
+        unlike = {text: None for each in texts for text in each}
+        found = queries.new_zeros(len(texts), self.k + 1)
+        if not unlike:
+            return found
+        numbers = {text: number for number, text in enumerate(unlike)}
         vectors = self.documents.documents(list(unlike))
-        found = queries.new_zeros(len(texts), self.k)
         for row, each in enumerate(texts):
-            mine = vectors[[unlike[text] for text in each]]
-            found[row, : len(each)] = mine @ queries[row]
+            if each:
+                mine = vectors[[numbers[text] for text in each]] @ queries[row]
+                found[row, : min(len(each), self.k)] = mine[: self.k]
+                found[row, -1] = mine[-1].detach()
         return found
 
     def likelihoods(
         self, clozes: list[Cloze], answers: list[list[int]], texts: list[list[str]]
     ) -> Tensor:
-        """(b, k, n) log p(y_j | z, x), 0 behind the last mask and where there is no document."""
+        """(b, k + 1, n) log p(y_j | z, x), 0 behind the last mask and where none is."""
         x, z, wanted, where = [], [], [], []
         for row, (cloze, answer, each) in enumerate(zip(clozes, answers, texts, strict=True)):
             masked = self.blanks.masked(cloze, len(answer))
-            for place, text in enumerate(each):
+            for place, text in [*enumerate(each), (self.k, "")]:
                 x.append(masked)
                 z.append(text)
                 wanted += answer
@@ -166,7 +183,7 @@ class RealmLesson:
         logits = self.network(**given).logits[masks].float()
         targets = torch.tensor(wanted, device=logits.device)
         chosen = logits.log_softmax(dim=-1).gather(-1, targets[:, None])[:, 0]
-        whole = chosen.new_zeros(len(clozes), self.k, max(map(len, answers)))
+        whole = chosen.new_zeros(len(clozes), self.k + 1, max(map(len, answers)))
         rows, documents, places = torch.tensor(where, device=chosen.device).T
         return whole.index_put((rows, documents, places), chosen)
 
@@ -182,5 +199,5 @@ class RealmLesson:
 
 
 def asked(cloze: Cloze) -> str:
-    """What is looked up: the text, with one mask where something is missing."""
-    return f"{cloze.text[: cloze.start]}{_MASK}{cloze.text[cloze.end :]}"
+    """What is looked up: the text without what is missing."""
+    return " ".join(f"{cloze.text[: cloze.start]} {cloze.text[cloze.end :]}".split())
