@@ -115,9 +115,8 @@ def test_both_encoders_and_the_model_learn(learning):
              if weight.grad is not None and weight.grad.abs().sum() > 0}  # fmt: skip
     assert parts == {"model", "query", "document"}
     assert learning.queries.weights().keys() == learning.documents.weights().keys()
-    mine, theirs = (
-        next(iter(t.weights().values())) for t in (learning.queries, learning.documents)
-    )
+    towers = (learning.queries, learning.documents)
+    mine, theirs = (next(iter(tower.weights().values())) for tower in towers)
     assert mine is not theirs
 
 
