@@ -44,9 +44,8 @@ def split(data: Path, work: Path) -> list[dict[str, Any]]:
 
 
 def hits(db: Path, work: Path, held: list[dict[str, Any]]) -> list[bool]:
-    found = read_trec(
-        retro("query", db, "--queries", work / "held.jsonl", "-k", str(K), "--format", "trec").stdout
-    )
+    asked: list[str | Path] = ["--queries", work / "held.jsonl", "-k", str(K)]
+    found = read_trec(retro("query", db, *asked, "--format", "trec").stdout)
     return [each["doc_id"] in found.get(each["id"], []) for each in held]
 
 
@@ -59,7 +58,8 @@ def measure(data: Path, work: Path, steps: int) -> dict[str, Any]:
     retro("build", corpus, "--db", before)
     say(f"train for {steps} steps")
     command: list[str | Path] = ["--questions", work / "learned.jsonl", "--out", encoder]
-    report = json.loads(retro("train-encoder", before, *command, "--steps", str(steps), "--json").stdout)
+    retro("train-encoder", before, *command, "--steps", str(steps))
+    record = json.loads((encoder / "training.json").read_text(encoding="utf-8"))
     say("embed and index with what was learned")
     shutil.copytree(before, after, dirs_exist_ok=True)
     retro("embed", after, "--encoder", encoder)
@@ -75,11 +75,8 @@ def measure(data: Path, work: Path, steps: int) -> dict[str, Any]:
     return {
         "hits": dict(zip(("before", "after", "gain"), map(asdict, estimates), strict=True)),
         "k": K,
-        "questions": {"held_out": len(held), "learned_from": report["questions"]},
-        "steps": steps,
-        "batch": 16,
-        "seconds": report["seconds"],
-        "last_loss": report["outcome"]["last_loss"] if report["outcome"] else None,
+        "questions": {"held_out": len(held), "learned_from": record["made_from"]["learned_from"]},
+        "settings": record["settings"],
         "machine": machine(),
     }
 

@@ -84,8 +84,12 @@ def train_encoder(course: EncoderCourse, progress: Progress = SILENT) -> CourseR
             pair(out / BESIDE, made)
         else:
             documents.save(out)
-        name = course.questions.name
-        return {"made_from": {"database": course.layout.root.name, "questions": name}}
+        made_from = {
+            "database": course.layout.root.name,
+            "questions": course.questions.name,
+            "learned_from": len(mined),
+        }
+        return {"made_from": made_from}
 
     outcome = folder.learn(lesson, course.settings, save, "question", progress)
     return CourseReport(str(course.out), outcome, len(mined))

@@ -39,5 +39,7 @@ def answered(path: Path, progress: Progress) -> list[Question]:
 
 
 def what_is_found(retriever: Retriever) -> str:
-    """What a generation finds: its segments, vectors and masks."""
-    return fingerprint(retriever.generation.to_json())
+    """What a generation finds: its segments, vectors and masks, and how it is searched."""
+    made = retriever.generation
+    files = [made.chunks.to_json(), made.dead.to_json(), *(s.to_json() for s in made.segments)]
+    return fingerprint([files, made.vectors, made.nprobe, made.candidates])
