@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure what train-encoder gains.")
     parser.add_argument("--data", type=Path, required=True, help="the folder with squad20")
     parser.add_argument("--work", type=Path, required=True, help="where databases may go")
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--results", type=Path, default=FOLDER)
     given = parser.parse_args()
     found = measure(given.data, given.work, given.steps)

@@ -13,6 +13,7 @@ from helpers import write_jsonl
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import curves
+import encoder_page
 import held_out
 import nearest_page
 import results_page
@@ -193,3 +194,19 @@ def test_one_document_in_ten_is_held_out_whatever_the_order():
     held = {name for name in names if held_out.is_held_out(name)}
     assert 0.08 < len(held) / len(names) < 0.12
     assert {name for name in reversed(names) if held_out.is_held_out(name)} == held
+
+
+def test_what_an_encoder_gains_is_on_the_page_as_it_was_measured():
+    gain = {"value": 0.02, "low": -0.004, "high": 0.036}
+    before = {"value": 0.894, "low": 0.872, "high": 0.915}
+    found = {
+        "hits": {"before": before, "after": before, "gain": gain},
+        "k": 5,
+        "questions": {"held_out": 952, "learned_from": 3594},
+        "settings": {"steps": 100, "batch": 16},
+        "machine": results_page.machine(),
+    }
+    assert "| +0.020 (-0.004 to +0.036) |" in encoder_page.render(found)
+    assert "| 952 | 3,594 | 100 | 0.894 (0.872 to 0.915) |" in encoder_page.render(found)
+    page, results = encoder_page.PAGE.read_text(), json.loads(encoder_page.RESULTS.read_text())
+    assert encoder_page.insert(page, encoder_page.render(results), "encoder") == page

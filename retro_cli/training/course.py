@@ -18,7 +18,7 @@ from retro_cli.config import fingerprint
 from retro_cli.errors import UsageError
 from retro_cli.events import SILENT, Progress
 from retro_cli.training.checkpoint import Checkpoints
-from retro_cli.training.loop import diverged
+from retro_cli.training.loop import check_weights, diverged
 from retro_cli.training.metrics import Metrics
 from retro_cli.training.optimiser import adamw, moments, restore, set_rate
 from retro_cli.training.schedule import learning_rate
@@ -137,6 +137,7 @@ class Course:
             self._record(step, loss, norm, said, time.monotonic() - started)
             done = step + 1
             if done % settings.save_every == 0 or done == settings.steps:
+                check_weights(self.trained, done, checkpoint)
                 checkpoint = self._save(done)
         self.progress.finished(TASK)
         for network in self.lesson.networks():

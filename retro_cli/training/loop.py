@@ -98,7 +98,7 @@ class Trainer:
                 self._record(step, loss, norm, seen, time.monotonic() - started)
                 done = step + 1
                 if done % settings.save_every == 0 or done == settings.steps:
-                    self._check_weights(done, checkpoint)
+                    check_weights(self.trained, done, checkpoint)
                     checkpoint = self._save(done) or checkpoint
         self.progress.finished(TASK)
         seconds = max(time.monotonic() - begun, 1e-9)
@@ -156,15 +156,6 @@ class Trainer:
                 seconds=round(seconds, 4),
             )  # fmt: skip
 
-    def _check_weights(self, step: int, checkpoint: Path | None) -> None:
-        """An update may break weights whose loss was a number. Raises TrainingDiverged."""
-        for name, weight in self.trained.items():
-            if not torch.isfinite(weight).all():
-                raise TrainingDiverged(
-                    f"{name} holds what is no number after step {step:,}; {_kept(checkpoint)}",
-                    _SLOWER,
-                )
-
     def _save(self, step: int) -> Path | None:
         path = None
         if self.accelerator.is_main_process:
@@ -183,6 +174,15 @@ def summed_loss(model: Any, batch: Batch, device: Any) -> Tensor:
         neighbour_ids=None if read is None else torch.from_numpy(read).to(device),
         use_cache=False, summed=True,
     ).loss  # fmt: skip
+
+
+def check_weights(trained: dict[str, Tensor], step: int, checkpoint: Path | None) -> None:
+    """An update may break weights whose loss was a number. Raises TrainingDiverged."""
+    for name, weight in trained.items():
+        if not torch.isfinite(weight).all():
+            raise TrainingDiverged(
+                f"{name} holds what is no number after step {step:,}; {_kept(checkpoint)}", _SLOWER
+            )
 
 
 def diverged(step: int, loss: float, norm: float, checkpoint: Path | None) -> TrainingDiverged:

@@ -24,7 +24,9 @@ def test_help_imports_nothing_heavy():
     assert imported_by("--help").isdisjoint({*HEAVY, "numpy", "faiss", "pyarrow", "tokenizers"})
 
 
-@pytest.mark.parametrize("command", ["query", "chunk", "embed", "index", "diff", "generate"])
+@pytest.mark.parametrize(
+    "command", ["query", "chunk", "embed", "index", "diff", "generate", "train-reader"]
+)
 def test_help_of_a_command_imports_nothing_heavy(command):
     assert imported_by(command, "--help").isdisjoint({*HEAVY, "numpy", "faiss", "pyarrow"})
 

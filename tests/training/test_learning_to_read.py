@@ -16,7 +16,7 @@ from helpers import write_jsonl
 
 from retro_cli import Database
 from retro_cli.embeddings.pairing import BESIDE, pair
-from retro_cli.generate.live import LiveRetriever, nearest_to_questions
+from retro_cli.generate.live import LiveRetriever
 from retro_cli.readers.open import ReaderOptions, open_reader
 from retro_cli.training.checkpoint import Checkpoints
 from retro_cli.training.course import Course, CourseSettings
@@ -85,7 +85,7 @@ class Asking:
         """The step in which each answer is said."""
         steps = []
         with Database.open(self.db, self.learned / "model" / BESIDE) as database:
-            find = LiveRetriever(nearest_to_questions(database.retriever, database.encoder))
+            find = LiveRetriever(database.finder())
             for entity, relation in keys:
                 reading = self.reader.start(self.reader.encode(f"{entity} {relation}"))
                 reading.receive(find.search(reading.queries(), self.reader.k))
