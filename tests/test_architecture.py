@@ -22,6 +22,7 @@ ORDER = [
     ("lexical",),
     ("index",),
     ("query",),
+    ("exchange",),
     ("models",),
     ("reading",),
     ("datastore",),

@@ -1,4 +1,4 @@
-"""retro eval: how good a model is on held-out text, and what retrieval has to do with it."""
+"""retro eval: the group of commands that measure, and lm: a model on held-out text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from retro_cli.cli import console, eval_page, eval_table, options
+from retro_cli.cli import console, eval_page, eval_retrieval, eval_table, options
 from retro_cli.cli.command import command
 from retro_cli.cli.run import timed
 from retro_cli.errors import UsageError
@@ -18,7 +18,7 @@ CONDITIONS, WINDOWS, TEXTS = "Conditions", "Windows", "Texts"
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(
-        help="Measure a model on held-out text, with retrieval and without.",
+        help="Measure retrieval, the index and models, with intervals.",
         no_args_is_help=True,
         rich_markup_mode="rich",
     )
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
         ],
         PANEL,
     )(lm)
+    eval_retrieval.register(group, PANEL)
 
 
 def lm(

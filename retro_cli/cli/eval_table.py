@@ -29,15 +29,15 @@ def show(report: LmReport) -> None:
         f"window {settings.window}, stride {settings.stride}, {settings.k} neighbours; generation "
         f"{report.generation} of {n(report.database_rows)} chunks"
     )
-    _heading("bits per byte", "95 % interval")
+    heading("bits per byte", "95 % interval")
     bpb = report.measured.overall.bpb
     for name in _ORDER:
         if name in bpb:
-            _row(name, bpb[name])
+            figure(name, bpb[name])
     if report.backbone == "verified":
-        _row("backbone", bpb["off"], "  = off")
+        figure("backbone", bpb["off"], "  = off")
     for name, value in report.measured.overall.differences.items():
-        _row(name, value, sign="+", mark=value.excludes_zero())
+        figure(name, value, sign="+", mark=value.excludes_zero())
     _asked(report)
     _leakage(report.measured.leakage)
     console.line()
@@ -58,13 +58,13 @@ def _asked(report: LmReport) -> None:
     """What was asked for besides."""
     known = {**report.measured.overall.bpb, **report.measured.others}
     if report.counts:
-        _heading("by neighbours", "95 % interval")
+        heading("by neighbours", "95 % interval")
         for count, name in report.counts.items():
-            _row(str(count), known[name])
+            figure(str(count), known[name])
     if report.shares:
-        _heading("by share of the database", "95 % interval")
+        heading("by share of the database", "95 % interval")
         for share, name in report.shares.items():
-            _row(f"{share:g} %", known[name])
+            figure(f"{share:g} %", known[name])
 
 
 def _not_asked(report: LmReport) -> str:
@@ -73,12 +73,12 @@ def _not_asked(report: LmReport) -> str:
     return " ".join(option for option, measured in options.items() if not measured)
 
 
-def _heading(name: str, interval: str) -> None:
+def heading(name: str, interval: str) -> None:
     console.line()
     console.line(console.styled(f"{name:<28}{'':>8}   {interval}", "1"))
 
 
-def _row(
+def figure(
     name: str, value: Estimate, remark: str = "", *, sign: str = "", mark: bool = False
 ) -> None:
     line = f"  {name:<26}{number(value.value, sign):>8}   {interval(value, sign)}{remark}"

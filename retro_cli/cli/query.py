@@ -11,7 +11,7 @@ import typer
 
 from retro_cli.cli import console, options, render
 from retro_cli.cli.command import command
-from retro_cli.cli.query_input import load_vectors, read_queries
+from retro_cli.cli.query_input import load_vectors
 from retro_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -140,11 +140,11 @@ def _level(asked: str | None, shape: str) -> str:
 def _answers(
     find: Finder, text: str | None, queries: str | None, vectors: Path | None, k: int
 ) -> Iterator[tuple[str, str, Answer]]:
-    """(query id, query text, answer) as they come."""
+    """(query id, query text, answer) as they come. Files are opened at once."""
+    from retro_cli.exchange.questions import Question, read_questions
+
     if vectors is not None:
-        for number, row in enumerate(load_vectors(vectors), 1):
-            yield str(number), "", find.vectors(row[None], k)[0]
-        return
-    written = read_queries(queries) if queries is not None else [("1", text or "")]
-    for identity, words in written:
-        yield identity, words, find([words], k)[0]
+        rows = load_vectors(vectors)
+        return ((str(n), "", find.vectors(row[None], k)[0]) for n, row in enumerate(rows, 1))
+    asked = read_questions(queries) if queries is not None else [Question("1", text or "")]
+    return ((each.id, each.text, find([each.text], k)[0]) for each in asked)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -95,19 +94,10 @@ def _json(identity: str, words: str, answer: Answer, explain: bool) -> dict[str,
 
 
 def _trec(identity: str, answer: Answer) -> Iterator[str]:
-    """The lines of a TREC run: each name once, also one that documents of two files have."""
-    best: dict[str, float] = {}
-    for hit in answer.hits:
-        best.setdefault(_column(hit.document), hit.score)
-    for rank, (name, score) in enumerate(best.items(), 1):
-        yield f"{_column(identity)} Q0 {name} {rank} {score:.6f} retro\n"
+    """The lines of a TREC run: each document once, by its best chunk."""
+    from retro_cli.exchange.runs import document_scores, trec_lines
 
-
-def _column(name: str) -> str:
-    """White space would end a column: it is written as in an address."""
-    from urllib.parse import quote
-
-    return re.sub(r"\s", lambda space: quote(space.group()), name) or "-"
+    return trec_lines(identity, document_scores(answer.hits))
 
 
 def _write_table(answer: Answer, out: TextIO, explain: bool) -> None:

@@ -48,6 +48,11 @@ def ratios(
     ]
 
 
+def means(values: Floats, seed: int, resamples: int = RESAMPLES) -> list[Estimate]:
+    """For each row of (quantities, units), its mean over the units, all drawn together."""
+    return ratios(values, np.ones_like(values), seed, resamples)
+
+
 def _resampled(values: Floats, seed: int, resamples: int) -> Floats:
     """(resamples, quantities) sums over documents drawn with replacement."""
     documents = values.shape[1]

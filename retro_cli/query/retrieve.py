@@ -22,7 +22,7 @@ from retro_cli.index.search import Searcher
 from retro_cli.index.vectors import VectorPart, Vectors
 from retro_cli.query.documents import DocumentSpans
 from retro_cli.query.hits import Answer, Hit, Part
-from retro_cli.query.select import Selection, matching_rows
+from retro_cli.query.select import Selection, matching_rows, shown_documents
 from retro_cli.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -123,6 +123,10 @@ class Retriever:
         return matching_rows(
             self.layout.chunks, self.manifest, self.aliases, self.own, sources, conditions
         )
+
+    def documents(self) -> set[str]:
+        """The ids of the documents that an answer may name."""
+        return shown_documents(self.layout.chunks, self.manifest, self.own)
 
     def search(
         self,

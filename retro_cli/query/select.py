@@ -101,6 +101,18 @@ def _unknown_field(folder: Path, manifest: ChunkManifest, name: str) -> UsageErr
     return UsageError(f"no document has a field '{name}'", hint)
 
 
+def shown_documents(folder: Path, manifest: ChunkManifest, own: Bits) -> set[str]:
+    """The ids of the documents that have a chunk that may be shown. own: (next_id,)."""
+    names: set[str] = set()
+    for part in manifest.parts:
+        table = read_columns(folder / part.docs_file, ["document", "chunks"])
+        counts = table["chunks"].to_numpy()
+        owner = np.repeat(np.arange(len(counts)), counts)
+        shown = np.unique(owner[own[part.base : part.base + part.rows]])
+        names.update(table["document"].take(pa.array(shown)).to_pylist())
+    return names
+
+
 def count_sources(folder: Path, manifest: ChunkManifest, excluded: Bits) -> list[SourceCount]:
     """Live documents and chunks of each source, the largest first. excluded: (next_id,)."""
     docs: dict[str, int] = {}
