@@ -23,8 +23,8 @@ from results import Line, Result
 from rows import MEGABYTES
 from score_speed import scoring
 
+from retro_cli.index.bench import interval
 from retro_cli.index.exact import exact_search
-from retro_cli.index.tune import interval
 from retro_cli.query.retrieve import Retriever
 from retro_cli.store.layout import Layout
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from retro_cli.cli import console, eval_page, eval_retrieval, eval_table, options
+from retro_cli.cli import console, eval_index, eval_page, eval_retrieval, eval_table, options
 from retro_cli.cli.command import command
 from retro_cli.cli.run import timed
 from retro_cli.errors import UsageError
@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
         PANEL,
     )(lm)
     eval_retrieval.register(group, PANEL)
+    eval_index.register(group, PANEL)
 
 
 def lm(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 RESAMPLES = 10_000
 LEVEL = 0.95
+_EDGE = (1 - LEVEL) / 2
 _CELLS = 1 << 22  # resamples times documents held at a time
 
 
@@ -28,6 +29,10 @@ class Estimate:
     low: float | None
     high: float | None
     documents: int
+
+    def to_json(self) -> dict[str, float | None]:
+        """The value with its interval, without how many made it."""
+        return {"value": self.value, "low": self.low, "high": self.high}
 
     def excludes_zero(self) -> bool:
         return self.low is not None and self.high is not None and self.low * self.high > 0
@@ -53,6 +58,22 @@ def means(values: Floats, seed: int, resamples: int = RESAMPLES) -> list[Estimat
     return ratios(values, np.ones_like(values), seed, resamples)
 
 
+def median(values: Floats, seed: int, resamples: int = RESAMPLES) -> Estimate:
+    """The median of (n,) values."""
+    count = len(values)
+    if not count:
+        return Estimate(None, None, None, 0)
+    value = float(np.median(values))
+    if count < 2:
+        return Estimate(value, None, None, count)
+    rng = np.random.default_rng(seed)
+    step = max(1, _CELLS // count)
+    parts = [min(step, resamples - first) for first in range(0, resamples, step)]
+    drawn = [np.median(values[rng.integers(count, size=(part, count))], axis=1) for part in parts]
+    low, high = np.quantile(np.concatenate(drawn), [_EDGE, 1 - _EDGE])
+    return Estimate(value, float(low), float(high), count)
+
+
 def _resampled(values: Floats, seed: int, resamples: int) -> Floats:
     """(resamples, quantities) sums over documents drawn with replacement."""
     documents = values.shape[1]
@@ -76,6 +97,5 @@ def _estimate(top: Floats, bottom: Floats, tops: Floats, bottoms: Floats) -> Est
     if documents < 2:
         return Estimate(value, None, None, documents)
     some = bottoms > 0  # a resample may hold none of the few documents that count
-    edge = (1 - LEVEL) / 2
-    low, high = np.quantile(tops[some] / bottoms[some], [edge, 1 - edge])
+    low, high = np.quantile(tops[some] / bottoms[some], [_EDGE, 1 - _EDGE])
     return Estimate(value, float(low), float(high), documents)

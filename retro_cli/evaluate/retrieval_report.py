@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from retro_cli.evaluate.bootstrap import Estimate
 from retro_cli.evaluate.retrieval import (
     Difference,
     Scores,
@@ -53,7 +52,7 @@ class RetrievalReport:
                 "system": self.against.name,
                 "measures": _measures(self.against.scores),
                 "differences": {
-                    name: {**estimate_json(d.estimate), "better": d.better, "worse": d.worse}
+                    name: {**d.estimate.to_json(), "better": d.better, "worse": d.worse}
                     for name, d in self.against.differences.items()
                 },
             }
@@ -94,10 +93,5 @@ def report_retrieval(
     return RetrievalReport(system, scores, other, scoring, settings, tuple(said))
 
 
-def estimate_json(value: Estimate) -> dict[str, Any]:
-    """A value with its interval, without what it was estimated from."""
-    return {"value": value.value, "low": value.low, "high": value.high}
-
-
 def _measures(scores: Scores) -> dict[str, Any]:
-    return {name: estimate_json(value) for name, value in scores.estimates.items()}
+    return {name: value.to_json() for name, value in scores.estimates.items()}

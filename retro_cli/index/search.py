@@ -99,7 +99,7 @@ class Searcher:
         with faiss_threads(threads):
             if self._few(rows.survivors):
                 return self._score_survivors(queries, k, rows)
-            width = max(k, candidates) if candidates else self._width(k)
+            width = max(k, candidates) if candidates else self.width(k)
             start = min(self.nlist, nprobe or self._wide_enough(rows.survivors))
             return self._probe_lists(queries, k, rows, start, width, explain)
 
@@ -115,8 +115,9 @@ class Searcher:
         """
         return max(1, math.ceil(self.nprobe * math.sqrt(self.rows / max(1, survivors))))
 
-    def _width(self, k: int) -> int:
-        """As many times ``k`` as were tuned for ten results, within reason."""
+    def width(self, k: int) -> int:
+        """Candidates that are scored exactly: as many times ``k`` as were tuned for ten results,
+        within reason."""
         if self.scanner.exact_codes:
             return k + SPARE
         return max(self.candidates, k, min(self.candidates * k // TUNED_K, MOST_CANDIDATES))

@@ -8,8 +8,6 @@ codes lose. So a search is only run to confirm the choice.
 from __future__ import annotations
 
 import bisect
-import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,19 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from retro_cli.events import SILENT, Progress
+from retro_cli.index.bench import Bench, Curve, interval
 from retro_cli.index.exact import Shares, Truth, database_truth, faiss_threads, text_truth
 from retro_cli.index.plan import TUNED_K
 from retro_cli.index.search import Searcher
 from retro_cli.index.vectors import Bits, Floats, Vectors
 
 QUERIES = 1000
-TIMED_QUERIES = 200
 MOST_CANDIDATES = 1600
 WORTH_MORE_CANDIDATES = 0.2  # of the misses that the target allows, when codes cause them
 STEP = 1.1
-NORMAL_95 = 1.959964
-
-Curve = list[tuple[int, float, float]]
 
 
 @dataclass(frozen=True)
@@ -75,15 +70,15 @@ def tune(
     """
     progress.started("tuning", None, "queries")
     truth = database_truth(vectors, live, k, queries, seed, threads)
-    bench = _Bench(searcher, truth, threads)
+    bench = Bench(searcher, truth, threads)
     nprobe, candidates = _choose(bench, vectors, target)
     recall, low, high = interval(bench.shares(nprobe, candidates))
     if bench.exhaustive(nprobe, candidates):
         low = high = recall  # nothing was left to chance
-    p50, p95 = _latency(searcher, truth, k, nprobe, candidates)
+    p50, p95 = np.percentile(bench.times(k, nprobe, candidates), [50, 95]).tolist()
     text_recall, texts = None, 0
     if text_queries is not None:
-        text = _Bench(searcher, text_truth(vectors, live, text_queries, k, threads), threads)
+        text = Bench(searcher, text_truth(vectors, live, text_queries, k, threads), threads)
         texts = len(text.truth.queries)
         text_recall = float(text.shares(nprobe, candidates).mean()) if texts else None
     progress.finished("tuning", f"nprobe {nprobe}: recall@{k} {recall:.3f} ({low:.3f}-{high:.3f})")
@@ -104,70 +99,7 @@ def tune(
     )
 
 
-def interval(shares: Shares) -> tuple[float, float, float]:
-    """Mean of (q,) shares in [0, 1] with its 95 % interval: Wilson's (1927), for the number of
-    independent trials that would vary as much as the shares do, at least one a query.
-    """
-    count = len(shares)
-    mean = float(shares.mean()) if count else 1.0
-    trials = float(count)
-    spread = float(shares.var(ddof=1)) if count > 1 else 0.0
-    if spread > 0:
-        trials = max(trials, count * mean * (1 - mean) / spread)
-    if not trials:
-        return mean, 0.0, 1.0
-    z = NORMAL_95**2 / trials
-    middle = (mean + z / 2) / (1 + z)
-    half = math.sqrt(z * mean * (1 - mean) + z * z / 4) / (1 + z)
-    return mean, max(0.0, middle - half), min(1.0, middle + half)
-
-
-class _Bench:
-    """Measures one searcher against one truth, each choice once."""
-
-    def __init__(self, searcher: Searcher, truth: Truth, threads: int) -> None:
-        self.searcher, self.truth, self.threads = searcher, truth, threads
-        self._measured: dict[tuple[int, int], tuple[Shares, float]] = {}
-
-    def shares(self, nprobe: int, candidates: int) -> Shares:
-        """(q,) recall of each query."""
-        return self._measure(nprobe, candidates)[0]
-
-    def exhaustive(self, nprobe: int, candidates: int) -> bool:
-        searcher = self.searcher
-        return nprobe >= searcher.nlist and (
-            searcher.scanner.exact_codes or candidates >= searcher.rows
-        )
-
-    def curve(self, nprobe: int, candidates: int) -> Curve:
-        """The choice and what less or more probing would give."""
-        tried = {made for made, chosen in self._measured if chosen == candidates}
-        tried |= {max(1, nprobe // 2), min(self.searcher.nlist, 2 * nprobe)}
-        points = []
-        for number in sorted(tried):
-            shares, milliseconds = self._measure(number, candidates)
-            points.append((number, interval(shares)[0], milliseconds))
-        return points
-
-    def _measure(self, nprobe: int, candidates: int) -> tuple[Shares, float]:
-        choice = (nprobe, candidates)
-        if choice not in self._measured:
-            truth = self.truth
-            began = time.perf_counter()
-            found = self.searcher.search(
-                truth.queries,
-                truth.ids.shape[1] + truth.barred.shape[1],
-                nprobe=nprobe,
-                candidates=candidates,
-                threads=self.threads,
-            )
-            seconds = time.perf_counter() - began
-            milliseconds = 1000 * seconds / max(1, len(truth.queries))
-            self._measured[choice] = truth.recall(found.ids, found.scores), milliseconds
-        return self._measured[choice]
-
-
-def _choose(bench: _Bench, vectors: Vectors, target: float) -> tuple[int, int]:
+def _choose(bench: Bench, vectors: Vectors, target: float) -> tuple[int, int]:
     """nprobe and candidates. More candidates make up for coarse codes, more lists for the rest."""
     searcher = bench.searcher
     with faiss_threads(bench.threads):
@@ -219,16 +151,3 @@ def _more(places: npt.NDArray[np.float64], nprobe: int, wanted: float, nlist: in
 def _smallest(enough: Callable[[int], bool], nlist: int) -> int:
     """The smallest nprobe that is ``enough``, by bisection; ``nlist`` if none is."""
     return bisect.bisect_left(range(1, nlist), True, key=enough) + 1
-
-
-def _latency(
-    searcher: Searcher, truth: Truth, k: int, nprobe: int, candidates: int
-) -> tuple[float, float]:
-    """Median and 95th percentile, in milliseconds, of one query at a time on one thread."""
-    times = [0.0]
-    for query in truth.queries[:TIMED_QUERIES]:
-        began = time.perf_counter()
-        searcher.search(query[None], k, nprobe=nprobe, candidates=candidates, threads=1)
-        times.append(1000 * (time.perf_counter() - began))
-    timed = times[1:] or times
-    return float(np.percentile(timed, 50)), float(np.percentile(timed, 95))

@@ -73,6 +73,11 @@ class Retriever:
         ]
 
     @property
+    def searcher(self) -> Searcher:
+        """What finds the rows: an answer's chunks and names come from elsewhere."""
+        return self._searcher
+
+    @property
     def own(self) -> Bits:
         """(next_id,) the rows that may be shown: of live documents, and kept out by no rule."""
         if self._own is None:

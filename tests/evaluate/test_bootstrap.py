@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retro_cli.evaluate.bootstrap import ratios
+from retro_cli.evaluate.bootstrap import median, ratios
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
@@ -44,3 +44,14 @@ def test_one_document_has_a_value_and_no_interval_and_none_has_nothing():
     assert (one.value, one.low, one.documents) == (2.0, None, 1)
     assert (none.value, none.low, none.documents) == (None, None, 0)
     assert not one.excludes_zero()
+
+
+def test_the_interval_of_a_median_holds_it_and_narrows_with_more_values():
+    rng = np.random.default_rng(2)
+    few, many = (median(rng.lognormal(0, 1, n), seed=0, resamples=500) for n in (30, 3000))
+    for found in (few, many):
+        assert found.low <= found.value <= found.high
+        assert found.low < 1.0 < found.high
+    assert many.high - many.low < (few.high - few.low) / 3
+    assert median(np.array([2.0]), seed=0).low is None
+    assert median(np.array([]), seed=0).value is None

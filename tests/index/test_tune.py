@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retro_cli.index.bench import interval
 from retro_cli.index.exact import database_truth, exact_search
 from retro_cli.index.plan import plan_index
 from retro_cli.index.search import Searcher
 from retro_cli.index.segments import build_segment
 from retro_cli.index.train import train_template
-from retro_cli.index.tune import interval, list_places, tune
+from retro_cli.index.tune import list_places, tune
 from retro_cli.index.vectors import VectorPart, Vectors
 
 
