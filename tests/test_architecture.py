@@ -30,7 +30,7 @@ ORDER = [
     ("training", "evaluate", "generate"),
     ("upkeep",),
     ("choosing",),
-    ("database", "pipeline", "status", "verify", "planning", "export"),
+    ("database", "pipeline", "status", "verify", "planning", "export", "reporting"),
     ("learning", "teaching"),
     ("cli",),
 ]

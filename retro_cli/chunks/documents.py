@@ -94,3 +94,23 @@ def live_tokens(folder: Path, manifest: ChunkManifest) -> int:
             dead = sum(int(sizes[first : first + length].sum()) for first, length in part.dead_rows)
             count -= dead // manifest.token_bytes
     return count
+
+
+def tokens_per_chunk(
+    folder: Path, manifest: ChunkManifest, own: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """(longest + 1,) how many chunks have so many tokens. own: (next_id,) the chunks to count.
+
+    Reads a part at a time.
+    """
+    counts = np.zeros(1, dtype=np.int64)
+    for part in manifest.parts:
+        mine = own[part.base : part.base + part.rows]
+        if not mine.any():
+            continue
+        column = read_columns(folder / part.chunks_file, ["tokens"])["tokens"]
+        lengths = pc.binary_length(column).to_numpy()[mine] // manifest.token_bytes
+        here = np.bincount(lengths, minlength=len(counts))
+        here[: len(counts)] += counts
+        counts = here
+    return counts

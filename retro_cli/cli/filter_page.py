@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retro_cli.cli import console, render
+from retro_cli.cli import console, page, render
 from retro_cli.wording import counted
 
 if TYPE_CHECKING:
     from retro_cli.chunks.rows import Chunk
     from retro_cli.filters.sources import DocumentScores, Scored, SourceScores
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
-       color: #222; background: #fff }
-table { border-collapse: collapse; width: 100% }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: right }
-th:first-child, td:first-child { text-align: left; word-break: break-word }
-th { position: sticky; top: 0; background: #f6f6f6 }
-.over { background: #fdeaea } .out { color: #777 }
-.bars { display: flex; align-items: flex-end; height: 9rem; gap: 2px }
-.bars div { flex: 1; background: #9ab; min-height: 1px } .bars .hot { background: #c66 }
-.axis { display: flex; justify-content: space-between; color: #777 }
-"""
 
 
 def table(found: Sequence[SourceScores], worst: Mapping[int, Chunk]) -> None:
@@ -67,7 +53,7 @@ def _example(row: int, worst: Mapping[int, Chunk]) -> None:
         render.paragraph(worst[row].text, sys.stdout)
 
 
-def bars(counts: Sequence[int], threshold: float) -> None:
+def show_bars(counts: Sequence[int], threshold: float) -> None:
     """The scores of all chunks as a histogram."""
     highest = max([*counts, 1])
     room = max(10, console.width() - 24)
@@ -83,39 +69,39 @@ def write(
     path: Path, db: str, found: Sequence[SourceScores], counts: Sequence[int], threshold: float
 ) -> None:
     """A page that needs nothing but itself."""
-    from retro_cli.store.atomic import check_output, write_bytes
-
-    check_output(path)
-    highest = max([*counts, 1])
-    steps = "".join(
-        f'<div class="{"hot" if step / len(counts) >= threshold else ""}" '
-        f'style="height:{100 * count / highest:.1f}%" '
-        f'title="{step / len(counts):.2f}: {count:,}"></div>'
-        for step, count in enumerate(counts)
+    said = (
+        f"{counted(sum(entry.chunks for entry in found), 'chunk')} of "
+        f"{counted(len(found), 'source')}; toxic from {threshold:g} on. Coloured rows have a mean "
+        "above it; pale ones are filtered, in part or whole."
     )
-    rows = "".join(_row(entry, threshold) for entry in found)
-    title = f"Scores of {html.escape(db)}"
-    page = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>{_STYLE}</style></head><body>
-<h1>{title}</h1>
-<p>{counted(sum(entry.chunks for entry in found), "chunk")} of
-{counted(len(found), "source")}; toxic from
-{threshold:g} on. Rows in red have a mean above it; grey ones are filtered, in part or whole.</p>
-<div class="bars">{steps}</div>
-<div class="axis"><span>0</span><span>score</span><span>1</span></div>
-<table><thead><tr><th>source</th><th>documents</th><th>chunks</th><th>kept out</th><th>mean</th>
-<th>95 %</th><th>highest</th><th>over</th><th>worst chunk</th></tr></thead>
-<tbody>{rows}</tbody></table></body></html>
-"""
-    write_bytes(path, page.encode("utf-8", "backslashreplace"))
+    body = page.paragraph(said) + histogram(counts, threshold) + scores(found, threshold)
+    page.save(path, f"Scores of {db}", body)
 
 
-def _row(entry: SourceScores, threshold: float) -> str:
-    kind = "out" if entry.excluded else "over" if entry.mean >= threshold else ""
-    cells = [
-        html.escape(console.clean(entry.source)),
+def histogram(counts: Sequence[int], threshold: float) -> str:
+    """The scores of all chunks as a chart; counts: in equal steps from 0 to 1."""
+    from retro_cli.cli.page_chart import bars
+
+    steps = [step / len(counts) for step in range(len(counts))]
+    names = [f"{step:.2f}" for step in steps]
+    hot = next((place for place, step in enumerate(steps) if step >= threshold), None)
+    ticks = [(place, f"{place:g}") for place in (0, 0.25, 0.5, 0.75, 1)]
+    return bars(counts, ticks, "score of a chunk", "Chunks by score", names, hot)
+
+
+def scores(found: Sequence[SourceScores], threshold: float) -> str:
+    """The sources as a table of a page."""
+    head = ["source", "documents", "chunks", "kept out", "mean", "95 %", "highest", "over",
+            "worst chunk"]  # fmt: skip
+    kinds = [
+        "out" if entry.excluded else "over" if entry.mean >= threshold else "" for entry in found
+    ]
+    return page.table(head, [_cells(entry) for entry in found], kinds)
+
+
+def _cells(entry: SourceScores) -> list[str]:
+    return [
+        entry.source,
         f"{entry.documents:,}",
         f"{entry.chunks:,}",
         f"{entry.excluded:,}",
@@ -125,4 +111,3 @@ def _row(entry: SourceScores, threshold: float) -> str:
         f"{entry.over:.1%}",
         str(entry.worst),
     ]
-    return f'<tr class="{kind}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

@@ -196,7 +196,7 @@ def sources(
     if len(found) > len(shown):
         console.line(f"and {counted(len(found) - len(shown), 'more source')}")
     console.line()
-    filter_page.bars(histogram(look.corpus, values), threshold)
+    filter_page.show_bars(histogram(look.corpus, values), threshold)
 
 
 def _documents(

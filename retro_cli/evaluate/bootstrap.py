@@ -6,7 +6,10 @@ each other, so whole documents are drawn, and every quantity is drawn with the s
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +36,18 @@ class Estimate:
     def to_json(self) -> dict[str, float | None]:
         """The value with its interval, without how many made it."""
         return {"value": self.value, "low": self.low, "high": self.high}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Estimate:
+        """What ``to_json`` gave. Raises KeyError, and TypeError or ValueError for no numbers."""
+
+        def known(name: str) -> float | None:
+            number = None if value[name] is None else float(value[name])
+            if number is not None and not math.isfinite(number):
+                raise ValueError(f"an estimate of {number}")
+            return number
+
+        return cls(known("value"), known("low"), known("high"), 0)
 
     def excludes_zero(self) -> bool:
         return self.low is not None and self.high is not None and self.low * self.high > 0

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from retro_cli.errors import UsageError
 from retro_cli.evaluate.bootstrap import RESAMPLES, Estimate, means, median
 from retro_cli.events import SILENT, Progress
-from retro_cli.index.bench import Bench, interval
-from retro_cli.index.exact import Shares, Truth, database_truth, exact_search, text_truth
+from retro_cli.index.bench import TIMED_QUERIES, Bench, Times, interval
+from retro_cli.index.exact import Truth, database_truth, exact_search, text_truth
 from retro_cli.index.plan import TUNED_K
 from retro_cli.query.encoding import query_encoder
 from retro_cli.query.retrieve import Retriever
 
 QUERIES = 1000
 _TIMED_EXACTLY = 10  # queries: each reads every vector
+_TURN = 20  # queries, before the next nprobe is timed
 _BEYOND = 4  # times the tuned nprobe, at least
 
 
@@ -61,6 +62,17 @@ class Point:
             "tuned": self.tuned,
         }
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Point:
+        """What ``to_json`` gave."""
+        return cls(
+            int(value["nprobe"]),
+            Estimate.from_json(value["recall"]),
+            Estimate.from_json(value["latency_ms"]),
+            float(value["latency_p95_ms"]),
+            value["tuned"] is True,
+        )
+
 
 @dataclass(frozen=True)
 class IndexReport:
@@ -76,9 +88,18 @@ class IndexReport:
     exact: Estimate
     settings: IndexSettings
 
-    @property
-    def tuned(self) -> Point:
-        return next(point for point in self.points if point.tuned)
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> IndexReport:
+        """What ``to_json`` gave. Raises KeyError, TypeError or ValueError for anything else."""
+        settings = value["settings"]
+        return cls(
+            database=str(value["database"]),
+            factory=str(value["factory"]),
+            **{name: int(value[name]) for name in ("generation", "rows", "lists", "queries")},
+            points=tuple(Point.from_json(point) for point in value["points"]),
+            exact=Estimate.from_json(value["exact_latency_ms"]),
+            settings=IndexSettings(k=int(value["k"]), texts=("",) * min(1, int(settings["texts"]))),
+        )
 
     def notes(self) -> list[str]:
         """What a reader of the numbers has to know."""
@@ -128,10 +149,21 @@ def evaluate_index(
         raise UsageError("too few different rows to measure a recall", "index more, or --queries")
     progress.advanced("measure", 1)
     bench = Bench(searcher, truth, settings.threads)
-    points = []
+    recalls = []
     for nprobe in probes:
-        points.append(_point(bench, nprobe, nprobe == generation.nprobe, settings))
+        recalls.append(_recall(bench, nprobe, settings))
         progress.advanced("measure", 1)
+    times = _times(bench, probes, settings.k)  # last: by now all vectors are in memory
+    points = [
+        Point(
+            nprobe=nprobe,
+            recall=recall,
+            latency=median(mine, settings.seed, settings.resamples),
+            p95=float(np.percentile(mine, 95)),
+            tuned=nprobe == generation.nprobe,
+        )
+        for nprobe, recall, mine in zip(probes, recalls, times, strict=True)
+    ]
     progress.finished("measure")
     return IndexReport(
         database=str(retriever.layout.root),
@@ -160,31 +192,32 @@ def _truth(retriever: Retriever, settings: IndexSettings) -> Truth:
     return text_truth(vectors, live, queries, settings.k, threads)
 
 
-def _point(bench: Bench, nprobe: int, tuned: bool, settings: IndexSettings) -> Point:
+def _recall(bench: Bench, nprobe: int, settings: IndexSettings) -> Estimate:
+    """The mean over queries. Where all of them fare alike, resampling would claim that nothing is
+    left to chance, and Wilson's interval stands instead, unless that is so."""
     candidates = bench.searcher.width(settings.k)
-    shares = bench.shares(nprobe, candidates)  # first: it brings the vectors into memory
-    times = bench.times(settings.k, nprobe, candidates)
-    return Point(
-        nprobe=nprobe,
-        recall=_recall(shares, bench.exhaustive(nprobe, candidates), settings),
-        latency=median(times, settings.seed, settings.resamples),
-        p95=float(np.percentile(times, 95)),
-        tuned=tuned,
-    )
-
-
-def _recall(shares: Shares, certain: bool, settings: IndexSettings) -> Estimate:
-    """The mean over queries. certain: nothing is left to chance. Where all queries fare alike,
-    resampling would claim that too, and Wilson's interval stands instead."""
+    shares = bench.shares(nprobe, candidates)
     mean, low, high = interval(shares)
-    if certain:
+    if bench.exhaustive(nprobe, candidates):
         low = high = mean
     elif np.ptp(shares) > 0:
         return means(shares[None], settings.seed, settings.resamples)[0]
     return Estimate(mean, low, high, len(shares))
 
 
-def _exact_times(retriever: Retriever, truth: Truth, k: int) -> npt.NDArray[np.float64]:
+def _times(bench: Bench, probes: tuple[int, ...], k: int) -> list[Times]:
+    """Of each nprobe, (t,) milliseconds a query. They take turns, so that what else the machine
+    does is spread over all of them."""
+    candidates = bench.searcher.width(k)
+    turns = range(0, min(TIMED_QUERIES, len(bench.truth.queries)), _TURN)
+    found = [
+        [bench.times(k, nprobe, candidates, slice(first, first + _TURN)) for nprobe in probes]
+        for first in turns
+    ]
+    return [np.concatenate(mine) for mine in zip(*found, strict=True)]
+
+
+def _exact_times(retriever: Retriever, truth: Truth, k: int) -> Times:
     """(t,) milliseconds a query, one at a time on one thread."""
     live, found = retriever.live(), []
     for query in truth.queries[:_TIMED_EXACTLY]:

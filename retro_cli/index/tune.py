@@ -75,7 +75,8 @@ def tune(
     recall, low, high = interval(bench.shares(nprobe, candidates))
     if bench.exhaustive(nprobe, candidates):
         low = high = recall  # nothing was left to chance
-    p50, p95 = np.percentile(bench.times(k, nprobe, candidates), [50, 95]).tolist()
+    times = bench.times(k, nprobe, candidates)
+    p50, p95 = np.percentile(times, [50, 95]).tolist() if len(times) else (0.0, 0.0)
     text_recall, texts = None, 0
     if text_queries is not None:
         text = Bench(searcher, text_truth(vectors, live, text_queries, k, threads), threads)
