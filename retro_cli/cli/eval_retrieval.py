@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from retro_cli.exchange.judgements import Judgements
     from retro_cli.exchange.questions import Question
     from retro_cli.exchange.runs import Run
-
-RETRIEVAL = "Retrieval"
+    from retro_cli.query.search import Search
 
 
 def register(group: typer.Typer, panel: str) -> None:
@@ -28,6 +27,7 @@ def register(group: typer.Typer, panel: str) -> None:
         "retrieval",
         [
             "retro eval retrieval wiki.db --queries queries.jsonl --qrels qrels/test.tsv",
+            "retro eval retrieval wiki.db --queries q.jsonl --qrels q.tsv --retriever hybrid",
             "retro eval retrieval --run mine.trec --qrels qrels.txt --against theirs.trec",
         ],
         panel,
@@ -90,15 +90,11 @@ def retrieval(
     ] = None,
     source: Annotated[
         list[str] | None,
-        typer.Option(help="Only these sources, by name or glob.", rich_help_panel=RETRIEVAL),
+        typer.Option(help="Only these sources, by name or glob; may be repeated."),
     ] = None,
-    where: Annotated[
-        str, typer.Option(help="Only such documents, as in query.", rich_help_panel=RETRIEVAL)
-    ] = "",
-    nprobe: Annotated[
-        int | None,
-        typer.Option(min=1, help="Lists to probe.", rich_help_panel=RETRIEVAL),
-    ] = None,
+    where: Annotated[str, typer.Option(help="Only such documents, as in retro query.")] = "",
+    *,
+    searching: options.Searching,
     seed: Annotated[int, typer.Option(min=0, help="Of the intervals.")] = 0,
     resamples: Annotated[int, typer.Option(min=100, help="Of the intervals.")] = 10_000,
 ) -> None:
@@ -125,8 +121,10 @@ def retrieval(
     if db is None:
         found, settings, said = _given(run or "", asked)
     else:
-        how = {"source": source or [], "where": where, "nprobe": nprobe}
-        found, settings, said = _looked_up(db, asked, max(depth, *scoring.cuts), how)
+        search = searching.search(_level(searching.level))
+        search.check()
+        among = {"source": source or [], "where": where}
+        found, settings, said = _looked_up(db, asked, max(depth, *scoring.cuts), search, among)
     notes = (*asked.notes, *said)
     report = report_retrieval(
         str(db or run), found, asked.judgements, others, scoring, settings, notes
@@ -138,6 +136,12 @@ def retrieval(
         console.record({**report.to_json(per_query), "seconds": seconds})
     else:
         eval_retrieval_table.show(report, per_query)
+
+
+def _level(asked: str | None) -> str:
+    if asked not in (None, "doc"):
+        raise UsageError(f"--level {asked}", "documents are judged: leave --level out")
+    return "doc"
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,7 @@ def _read(read: tuple[Run, int], name: str) -> Run:
 
 
 def _looked_up(
-    db: Path, asked: _Asked, depth: int, how: dict[str, Any]
+    db: Path, asked: _Asked, depth: int, search: Search, among: dict[str, Any]
 ) -> tuple[Run, dict[str, Any], list[str]]:
     """What the database finds."""
     from retro_cli.database import Database
@@ -194,17 +198,16 @@ def _looked_up(
     if not asked.questions:
         raise UsageError("there is nothing to look up", "name the queries with --queries FILE")
     with Database.open(db) as database:
-        notes = note_documents(asked.judgements, database.retriever.documents())
+        notes = note_documents(asked.judgements, database.retriever.document_names())
         generation = database.retriever.generation
         settings = {
             "generation": generation.number, "encoder": generation.encoder.name, "depth": depth,
-            **how,
+            **asdict(search), **among,
         }  # fmt: skip
+        find = database.finder(search, **among)
         found, _ = timed(
             lambda progress: run_questions(
-                lambda texts: database.answer(texts, depth, level="doc", **how),
-                asked.questions,
-                progress,
+                lambda texts: find(texts, depth), asked.questions, progress
             )
         )
     return found, settings, notes

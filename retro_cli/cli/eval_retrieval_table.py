@@ -22,7 +22,7 @@ def show(report: RetrievalReport, per_query: bool) -> None:
     console.line(f"{_shown(report.system)}: {asked}")
     eval_table.heading("mean over queries", "95 % interval")
     for measure, value in scores.estimates.items():
-        eval_table.figure(measure, value)
+        eval_table.row(measure, value)
     if report.against is not None:
         _against(report.against)
     if per_query:
@@ -40,7 +40,7 @@ def _against(against: Against) -> None:
     for measure, found in against.differences.items():
         counts = f"{found.better:>9,}{found.worse:>7,}"
         mark = found.estimate.excludes_zero()
-        eval_table.figure(measure, found.estimate, counts, sign="+", mark=mark)
+        eval_table.row(measure, found.estimate, counts, sign="+", mark=mark)
 
 
 def _shown(name: str) -> str:

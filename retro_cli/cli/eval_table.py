@@ -33,11 +33,11 @@ def show(report: LmReport) -> None:
     bpb = report.measured.overall.bpb
     for name in _ORDER:
         if name in bpb:
-            figure(name, bpb[name])
+            row(name, bpb[name])
     if report.backbone == "verified":
-        figure("backbone", bpb["off"], "  = off")
+        row("backbone", bpb["off"], "  = off")
     for name, value in report.measured.overall.differences.items():
-        figure(name, value, sign="+", mark=value.excludes_zero())
+        row(name, value, sign="+", mark=value.excludes_zero())
     _asked(report)
     _leakage(report.measured.leakage)
     console.line()
@@ -60,11 +60,11 @@ def _asked(report: LmReport) -> None:
     if report.counts:
         heading("by neighbours", "95 % interval")
         for count, name in report.counts.items():
-            figure(str(count), known[name])
+            row(str(count), known[name])
     if report.shares:
         heading("by share of the database", "95 % interval")
         for share, name in report.shares.items():
-            figure(f"{share:g} %", known[name])
+            row(f"{share:g} %", known[name])
 
 
 def _not_asked(report: LmReport) -> str:
@@ -78,7 +78,7 @@ def heading(name: str, interval: str) -> None:
     console.line(console.styled(f"{name:<28}{'':>8}   {interval}", "1"))
 
 
-def figure(
+def row(
     name: str, value: Estimate, remark: str = "", *, sign: str = "", mark: bool = False
 ) -> None:
     line = f"  {name:<26}{number(value.value, sign):>8}   {interval(value, sign)}{remark}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -65,13 +65,17 @@ def document_scores(hits: Sequence[Hit]) -> dict[str, float]:
     """Documents by their best hit, best first; no more than there are hits.
 
     Those that hold the same text follow one another, and a name that documents of two files have
-    comes once.
+    comes once. Hits that are in another order than that of their scores (diverse ones) score by
+    their ranks, since a run is ranked by its scores.
     """
     best: dict[str, float] = {}
     for hit in hits:
         for name in (hit.document, *(document for document, _ in hit.also)):
             best.setdefault(name, hit.score)
-    return dict(islice(best.items(), len(hits)))
+    found = dict(islice(best.items(), len(hits)))
+    if any(after > before for before, after in pairwise(found.values())):
+        return {name: 1 / rank for rank, name in enumerate(found, 1)}
+    return found
 
 
 def trec_lines(query: str, scores: Mapping[str, float], tag: str = "retro") -> Iterator[str]:

@@ -129,7 +129,7 @@ class Retriever:
             self.layout.chunks, self.manifest, self.aliases, self.own, sources, conditions
         )
 
-    def documents(self) -> set[str]:
+    def document_names(self) -> set[str]:
         """The ids of the documents that an answer may name."""
         return shown_documents(self.layout.chunks, self.manifest, self.own)
 

@@ -100,6 +100,21 @@ def test_only_some_sources_and_some_queries(ask, files):
 
 
 @pytest.mark.parametrize(
+    "how",
+    [["--retriever", "bm25"], ["--retriever", "hybrid"], ["--mmr", "0.3"],
+     ["--retriever", "hybrid", "--fusion", "interpolate", "--weight", "0.3"]],
+)  # fmt: skip
+def test_every_way_to_retrieve_is_measured_as_query_finds(retro, db, ask, files, tmp_path, how):
+    report = ask(*files, "--depth", 20, "-k", 10, *how, "--save-run", "a.trec", "--json").rows[0]
+    assert report["settings"]["retriever"] == (how[1] if "--retriever" in how else "dense")
+    written = retro("query", db, "--queries", "queries.jsonl", "-k", 20, "--format", "trec", *how)
+    (tmp_path / "b.trec").write_text(written.out)
+    again = retro("eval", "retrieval", "--run", "b.trec", "--qrels", "qrels.tsv", "-k", 10,
+                  "--resamples", 200, "--json").rows[0]  # fmt: skip
+    assert again["measures"] == report["measures"]
+
+
+@pytest.mark.parametrize(
     ("words", "says"),
     [
         ([], "nothing says which documents"),
@@ -115,6 +130,8 @@ def test_only_some_sources_and_some_queries(ask, files):
         (["--queries", "queries.jsonl", "--qrels", "qrels.tsv", "--against", "empty"], "no run"),
         (["--queries", "queries.jsonl", "--qrels", "qrels.tsv", "-k", "0"], "cuts"),
         (["--queries", "queries.jsonl", "--qrels", "qrels.tsv", "-k", "x"], "whole numbers"),
+        (["--queries", "queries.jsonl", "--qrels", "qrels.tsv", "--level", "chunk"], "--level"),
+        (["--queries", "queries.jsonl", "--qrels", "qrels.tsv", "--retriever", "x"], "--retriever"),
     ],
 )
 def test_bad_input_is_told_in_words_and_nothing_is_written(ask, files, tmp_path, words, says):

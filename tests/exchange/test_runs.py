@@ -71,3 +71,10 @@ def test_documents_with_the_same_text_are_all_named_and_none_is_named_twice():
     assert document_scores(hits) == {"a": 0.9, "b": 0.9, "c": 0.5, "d": 0.3}
     assert list(document_scores(hits[:2])) == ["a", "b"]
     assert document_scores([]) == {}
+
+
+def test_hits_that_are_not_in_the_order_of_their_scores_keep_their_order():
+    hits = [hit("a", 0.9), hit("b", 0.2), hit("c", 0.5)]
+    found = document_scores(hits)
+    assert list(found) == ["a", "b", "c"]
+    assert sorted(found, key=found.get, reverse=True) == ["a", "b", "c"]
