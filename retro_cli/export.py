@@ -1,9 +1,13 @@
-"""Chunks and vectors out of a database, in the order that ``embed --from`` takes them back."""
+"""What a database holds, out of it: chunks and vectors as ``embed --from`` takes them back, or a
+corpus in the forms of others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +21,9 @@ from retro_cli.chunks.rows import ChunkRows, read_blocks
 from retro_cli.embeddings.manifest import EmbeddingManifest
 from retro_cli.embeddings.manifest import require_manifest as require_embeddings
 from retro_cli.errors import UsageError
+from retro_cli.exchange.corpus import DOCUMENTS, HEADERS, LINES, documents, passages
+from retro_cli.exchange.judgements import Judgements, judgement_lines
+from retro_cli.exchange.questions import Question
 from retro_cli.filters.exclusion import exclude
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.index.state import read_state
@@ -57,6 +64,52 @@ def export(layout: Layout, out: Path, *, vectors: bool, with_filtered: bool = Fa
     with replacing(out) as temporary, disk_errors(out):
         writers[out.suffix](temporary, tables, len(ids), embeddings)
     return len(ids)
+
+
+def export_corpus(
+    layout: Layout,
+    out: Path,
+    shape: str,
+    *,
+    with_filtered: bool = False,
+    questions: Sequence[Question] = (),
+    judgements: Judgements | None = None,
+) -> int:
+    """Write what may be shown as a corpus of others; the number of its records is returned.
+
+    shape: documents as "beir" (a folder), "kilt" or "msmarco", chunks as "dpr" or "atlas".
+    questions, judgements: written beside the corpus of BEIR's folder. Raises UsageError.
+    """
+    if shape not in LINES:
+        raise UsageError(f"--format {shape}", f"choose one of {', '.join(LINES)}")
+    layout.require()
+    chunks = require_manifest(layout.chunks)
+    own = own_live(chunks)
+    if not with_filtered:
+        aliases = Aliases.load(layout.chunks, chunks.aliases)
+        own &= ~exclude(layout, chunks, aliases, load_ledger(layout)).rows
+    if shape == "beir" and out.is_file():
+        raise UsageError(f"{out} is a file", "BEIR's layout is a folder: name one")
+    written = (documents if shape in DOCUMENTS else passages)(layout.chunks, chunks, own)
+    lines = chain([HEADERS.get(shape, "")], map(LINES[shape], written))
+    count = _write_lines(out / "corpus.jsonl" if shape == "beir" else out, lines) - 1
+    if questions:
+        asked = (_json({"_id": each.id, "text": each.text}) for each in questions)
+        _write_lines(out / "queries.jsonl", asked)
+    if judgements:
+        _write_lines(out / "qrels" / "test.tsv", judgement_lines(judgements, "beir"))
+    return count
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> int:
+    """How many lines there were."""
+    check_output(path)
+    count = 0
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        for line in lines:
+            file.write(line)
+            count += 1
+    return count
 
 
 def _tables(
@@ -130,12 +183,13 @@ def _to_parquet(
 def _to_jsonl(
     path: Path, tables: Iterator[pa.Table], rows: int, embeddings: EmbeddingManifest | None
 ) -> None:
-    import json
-
     with path.open("w", encoding="utf-8") as file:
         for table in tables:
-            for row in table.to_pylist():
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.writelines(map(_json, table.to_pylist()))
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def _to_npy(

@@ -273,7 +273,7 @@ class Searching:
     level: Annotated[
         str | None,
         typer.Option(
-            help="chunk, or doc for each document once. (default: chunk; doc for --format trec)",
+            help="chunk, or doc for each document once. (default: chunk; doc for runs)",
             rich_help_panel=SEARCHING,
         ),
     ] = None

@@ -15,8 +15,10 @@ from retro_cli.cli.query_input import load_vectors
 from retro_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from retro_cli.exchange.answers import Locate, Place
+    from retro_cli.exchange.questions import Question
     from retro_cli.query.finder import Finder
-    from retro_cli.query.retrieve import Answer
+    from retro_cli.query.retrieve import Answer, Hit, Retriever
 
 PANEL = "Look"
 
@@ -29,6 +31,7 @@ def register(app: typer.Typer) -> None:
             'retro query wiki.db "who wrote Dune?" -k 5',
             'retro query wiki.db "error E4711" --retriever hybrid --explain',
             "retro query wiki.db --queries questions.jsonl --format trec > run.txt",
+            "retro query wiki.db --queries nq-test.qa.csv -k 100 --format dpr --out nq.json",
         ],
         PANEL,
     )(query)
@@ -68,8 +71,8 @@ def query(
         str | None,
         typer.Option(
             "--format",
-            help=f"{', '.join(render.FORMATS)} (which ranks documents, by their best chunk). "
-            "(default: table for a TEXT, else json)",
+            help=f"{', '.join(render.FORMATS)}. Runs ({' and '.join(render.OF_DOCUMENTS)}) rank "
+            "documents, by their best chunk. (default: table for a TEXT, else json)",
         ),
     ] = None,
     out: Annotated[
@@ -99,13 +102,14 @@ def query(
     with Database.open(db, query_encoder) as database:
         finder = database.finder(search, source=source or (), where=where)
         found = _answers(finder, text, queries, vectors, k)
+        locate = _locate(database.retriever)
         if out is None:
-            render.write(found, shape, sys.stdout, explain=explain)
+            render.write(found, shape, sys.stdout, locate, explain=explain)
         elif shape == "parquet":
             render.write_parquet(found, out)
         else:
             with disk_errors(out), out.open("w", encoding="utf-8", newline="") as file:
-                render.write(found, shape, file, explain=explain)
+                render.write(found, shape, file, locate, explain=explain)
 
 
 def ask(db: Path, text: str, k: int) -> None:
@@ -114,7 +118,7 @@ def ask(db: Path, text: str, k: int) -> None:
 
     with Database.open(db) as database:
         answers = _answers(database.finder(), text, None, None, k)
-        render.write(answers, _shape(None, True), sys.stdout)
+        render.write(answers, _shape(None, True), sys.stdout, _locate(database.retriever))
 
 
 def _shape(asked: str | None, single: bool) -> str:
@@ -130,21 +134,34 @@ def _shape(asked: str | None, single: bool) -> str:
 def _level(asked: str | None, shape: str) -> str:
     if asked not in (None, "chunk", "doc"):
         raise UsageError(f"--level {asked}", "choose chunk or doc")
-    if shape == "trec" and asked == "chunk":
+    if shape in render.OF_DOCUMENTS and asked == "chunk":
         raise UsageError(
-            "--format trec names each document once", "leave --level out, or choose json or csv"
+            f"--format {shape} names each document once", "leave --level out, or choose json or csv"
         )
-    return asked or ("doc" if shape == "trec" else "chunk")
+    return asked or ("doc" if shape in render.OF_DOCUMENTS else "chunk")
 
 
 def _answers(
     find: Finder, text: str | None, queries: str | None, vectors: Path | None, k: int
-) -> Iterator[tuple[str, str, Answer]]:
-    """(query id, query text, answer) as they come. Files are opened at once."""
+) -> Iterator[tuple[Question, Answer]]:
+    """As they come. Files are opened at once."""
     from retro_cli.exchange.questions import Question, read_questions
 
     if vectors is not None:
         rows = load_vectors(vectors)
-        return ((str(n), "", find.vectors(row[None], k)[0]) for n, row in enumerate(rows, 1))
+        return (
+            (Question(str(n), ""), find.vectors(row[None], k)[0]) for n, row in enumerate(rows, 1)
+        )
     asked = read_questions(queries) if queries is not None else [Question("1", text or "")]
-    return ((each.id, each.text, find([each.text], k)[0]) for each in asked)
+    return ((each, find([each.text], k)[0]) for each in asked)
+
+
+def _locate(retriever: Retriever) -> Locate:
+    """Where a hit stands in its document, by paragraphs."""
+    from retro_cli.exchange.answers import place_in
+
+    def locate(hit: Hit) -> Place | None:
+        before = retriever.text_before(hit.chunk)
+        return None if before is None else place_in(before, hit.text)
+
+    return locate

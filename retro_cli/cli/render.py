@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 from retro_cli.cli.console import clean, say, styled, width
 
 if TYPE_CHECKING:
+    from retro_cli.exchange.answers import Locate
+    from retro_cli.exchange.questions import Question
     from retro_cli.query.retrieve import Answer, Hit
 
-FORMATS = ("table", "json", "csv", "parquet", "trec")
+FORMATS = ("table", "json", "csv", "parquet", "trec", "msmarco", "dpr", "fid", "kilt")
+OF_DOCUMENTS = ("trec", "msmarco")
+OF_ANSWERS = ("dpr", "fid", "kilt")
 FIELDS = (
     "query",
     "rank",
@@ -31,24 +35,32 @@ FIELDS = (
 )
 INDENT = "    "
 
-# (query id, query text, answer), as they come
-Found = Iterable[tuple[str, str, "Answer"]]
+# As they come
+Found = Iterable[tuple["Question", "Answer"]]
 
 
-def write(found: Found, shape: str, out: TextIO, *, explain: bool = False) -> None:
-    """Write answers in one of FORMATS but parquet, flushed after each: someone may be waiting."""
+def write(found: Found, shape: str, out: TextIO, locate: Locate, *, explain: bool = False) -> None:
+    """Write answers in one of FORMATS but parquet, flushed after each: someone may be waiting.
+
+    locate: where a hit stands in its document, for KILT.
+    """
+    if shape in OF_ANSWERS:
+        from retro_cli.exchange.answers import records
+
+        for piece in records(((asked, answer.hits) for asked, answer in found), shape, locate):
+            out.write(piece)
+            out.flush()
+        return
     table = csv.writer(out) if shape == "csv" else None
     if table:
         table.writerow(FIELDS)
-    for identity, words, answer in found:
+    for asked, answer in found:
         if table:
-            table.writerows(list(_row(identity, hit).values()) for hit in answer.hits)
+            table.writerows(list(_row(asked.id, hit).values()) for hit in answer.hits)
         elif shape == "json":
-            out.write(
-                json.dumps(_json(identity, words, answer, explain), ensure_ascii=False) + "\n"
-            )
-        elif shape == "trec":
-            out.writelines(_trec(identity, answer))
+            out.write(json.dumps(_json(asked, answer, explain), ensure_ascii=False) + "\n")
+        elif shape in OF_DOCUMENTS:
+            out.writelines(_run(asked.id, answer, shape))
         else:
             _write_table(answer, out, explain)
         out.flush()
@@ -60,7 +72,7 @@ def write_parquet(found: Found, path: Path) -> None:
 
     from retro_cli.store.atomic import replacing
 
-    rows = [_row(identity, hit) for identity, _, answer in found for hit in answer.hits]
+    rows = [_row(asked.id, hit) for asked, answer in found for hit in answer.hits]
     with replacing(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows), temporary)
 
@@ -84,8 +96,8 @@ def _row(identity: str, hit: Hit) -> dict[str, Any]:
     return {name: identity if name == "query" else getattr(hit, name) for name in FIELDS}
 
 
-def _json(identity: str, words: str, answer: Answer, explain: bool) -> dict[str, Any]:
-    value: dict[str, Any] = {"query": identity, "text": words}
+def _json(asked: Question, answer: Answer, explain: bool) -> dict[str, Any]:
+    value: dict[str, Any] = {"query": asked.id, "text": asked.text}
     value["metric"] = answer.metric
     value["hits"] = [hit.to_json() for hit in answer.hits]
     if explain:
@@ -93,11 +105,12 @@ def _json(identity: str, words: str, answer: Answer, explain: bool) -> dict[str,
     return value
 
 
-def _trec(identity: str, answer: Answer) -> Iterator[str]:
-    """The lines of a TREC run: each document once, by its best chunk."""
-    from retro_cli.exchange.runs import document_scores, trec_lines
+def _run(identity: str, answer: Answer, shape: str) -> Iterator[str]:
+    """The lines of a run: each document once, by its best chunk."""
+    from retro_cli.exchange.runs import document_scores, msmarco_lines, trec_lines
 
-    return trec_lines(identity, document_scores(answer.hits))
+    scores = document_scores(answer.hits)
+    return trec_lines(identity, scores) if shape == "trec" else msmarco_lines(identity, scores)
 
 
 def _write_table(answer: Answer, out: TextIO, explain: bool) -> None:

@@ -15,14 +15,16 @@ from retro_cli.corpus.reading import ReadOptions
 from retro_cli.errors import UnreadableInput
 
 # In order of preference. BEIR: _id, title, text. DPR: id, text, title. pyserini: id, contents.
+# KILT: wikipedia_id, wikipedia_title, text.
 TEXT = (
     "text", "contents", "content", "body", "passage", "passage_text", "document", "abstract",
     "article", "page_content", "raw_content", "markdown", "segment", "chunk",
 )  # fmt: skip
 ID = (
     "id", "_id", "docid", "doc_id", "pid", "document_id", "passage_id", "docno", "uuid", "key",
+    "wikipedia_id",
 )  # fmt: skip
-TITLE = ("title", "headline", "name", "heading", "subject")
+TITLE = ("title", "headline", "name", "heading", "subject", "wikipedia_title")
 SOURCE = ("source", "url", "uri", "link", "source_url", "path", "file_name", "filename")
 
 MAX_FIELD = 1 << 14  # characters of JSON; larger metadata values are dropped
@@ -61,7 +63,7 @@ class Fields:
     def document(self, record: Mapping[str, Any], position: int) -> Document:
         """Raises UnreadableInput with the reason if the record cannot be a document."""
         roles = self.roles(record)
-        text = _text(record[roles.text], roles.text)
+        text = _text(_paragraphs(record, roles.text), roles.text)
         key = _label(record[roles.id]) if roles.id else ""
         title = _label(record[roles.title]) if roles.title else ""
         source = _label(record[roles.source]) if roles.source else ""
@@ -108,6 +110,16 @@ def _choose(names: tuple[str, ...], asked: str, usual: tuple[str, ...], taken: s
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(excerpt(name[:40]) for name in names[:20]) or "none"
+
+
+def _paragraphs(record: Mapping[str, Any], field: str) -> Any:
+    """The text of a record; of a KILT page its paragraphs, each a line, so that the number of a
+    paragraph is the number of line ends before it."""
+    value = record[field]
+    of_kilt = isinstance(value, list) and "wikipedia_id" in record
+    if not of_kilt or not all(isinstance(paragraph, str) for paragraph in value):
+        return value
+    return "\n".join(paragraph.strip("\n").replace("\n", " ") for paragraph in value)
 
 
 def _text(value: Any, field: str) -> str:

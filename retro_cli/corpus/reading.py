@@ -22,7 +22,7 @@ from retro_cli.errors import UnreadableInput
 MAX_RECORD = 1 << 28  # bytes of one line, one JSON value, one text file
 
 # Raised by one whenever the same file and options would give other documents.
-READER_VERSION = 1
+READER_VERSION = 2
 
 
 @dataclass(frozen=True)

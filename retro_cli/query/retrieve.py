@@ -129,6 +129,12 @@ class Retriever:
             self.layout.chunks, self.manifest, self.aliases, self.own, sources, conditions
         )
 
+    def text_before(self, chunk: int) -> str | None:
+        """The text of a chunk's document before it; None where some of it was purged."""
+        (mine,) = self.rows.get([chunk])
+        texts = [row.text for row in self.rows.get(range(chunk - mine.position, chunk))]
+        return "".join(texts) if all(texts) else None
+
     def document_names(self) -> set[str]:
         """The ids of the documents that an answer may name."""
         return shown_documents(self.layout.chunks, self.manifest, self.own)
