@@ -68,13 +68,19 @@ def find_language_model(
     download that nobody allowed).
     """
     if is_packaged(name):
-        folder = cache_folder() / "bases" / _CONVERTED
-        return _checked(made_once(folder, partial(_convert, progress=progress or _Told())))
+        return _checked(
+            made_once(converted_folder(), partial(_convert, progress=progress or _Told()))
+        )
     if is_packaged_masked(name):
         return _checked(packaged_masked())
     if str(name).startswith(HUB):
         return _checked(hub_folder(str(name), allow_download))
     return _checked(Path(name).expanduser())
+
+
+def converted_folder() -> Path:
+    """Where the packaged base lies, or will."""
+    return cache_folder() / "bases" / _CONVERTED
 
 
 def is_packaged(name: str | Path) -> bool:

@@ -18,16 +18,20 @@ from transformers import (
 )
 
 from retro_cli.errors import IntegrityError, UsageError
-from retro_cli.models.base import DEFAULT_BASE, find_language_model, model_fields
+from retro_cli.models.base import DEFAULT_BASE, find_language_model
+from retro_cli.models.kinds import CAUSAL, MASKED, SEQ2SEQ, kind_of
 from retro_cli.models.quiet import without_bars
 
-CAUSAL, SEQ2SEQ, MASKED = "causal", "sequence-to-sequence", "masked"
+__all__ = [
+    "CAUSAL", "MASKED", "SEQ2SEQ", "LanguageModel", "end_tokens", "find_device", "kind_of", "load_errors",
+    "open_language_model",
+]  # fmt: skip
+
 _LOADERS = {
     CAUSAL: AutoModelForCausalLM,
     SEQ2SEQ: AutoModelForSeq2SeqLM,
     MASKED: AutoModelForMaskedLM,
 }
-_CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
 
 
 @dataclass(frozen=True)
@@ -80,17 +84,6 @@ def load_errors(folder: Path) -> Iterator[None]:
         raise IntegrityError(
             f"the model in {folder} cannot be loaded: {reason}", "save it again, or name another"
         ) from error
-
-
-def kind_of(folder: Path) -> str:
-    """CAUSAL, SEQ2SEQ or MASKED, as a model's config.json says; empty for any other."""
-    fields = model_fields(folder)
-    names = [str(name) for name in fields.get("architectures") or []]
-    if fields.get("is_encoder_decoder"):
-        return SEQ2SEQ
-    if any(name.endswith("ForMaskedLM") for name in names):
-        return MASKED
-    return CAUSAL if any(name.endswith(_CAUSAL_ENDINGS) for name in names) else ""
 
 
 def find_device(name: str) -> str:

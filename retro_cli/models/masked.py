@@ -32,7 +32,12 @@ def is_packaged_masked(name: str | Path) -> bool:
 
 def packaged_masked() -> Path:
     """The folder of ``DEFAULT_MASKED``. Raises MissingExtra, IntegrityError, ConfigError."""
-    return made_once(cache_folder() / "bases" / _READY, _copy)
+    return made_once(masked_folder(), _copy)
+
+
+def masked_folder() -> Path:
+    """Where it lies, or will."""
+    return cache_folder() / "bases" / _READY
 
 
 def _copy(target: Path) -> None:

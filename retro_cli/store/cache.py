@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from retro_cli.errors import ConfigError
+from retro_cli.errors import ConfigError, LockedError
 from retro_cli.store.atomic import TEMPORARY, disk_errors, sync_file, sync_folder
 
 
@@ -26,17 +26,77 @@ def made_once(target: Path, make: Callable[[Path], None]) -> Path:
     """The folder ``target``, made if it is not there: whole or not at all.
 
     make: fills an empty folder. Processes that want the same folder wait for the one that makes
-    it; what a killed one left is removed. Raises ConfigError where nothing can be written.
+    it; what a killed one left is removed. Until this process ends, nobody ``removed`` the folder.
+    Raises ConfigError where nothing can be written.
     """
-    if target.is_dir():
-        return target
-    with disk_errors(target), _alone(target) as locked:
-        if locked:
-            for leftover in target.parent.glob(f"{target.name}.*{TEMPORARY}"):
-                shutil.rmtree(leftover, ignore_errors=True)
-        if not target.is_dir():
-            _make(target, make)
+    while not _held(target):
+        with disk_errors(target), _alone(target) as locked:
+            if locked:
+                for leftover in target.parent.glob(f"{target.name}.*{TEMPORARY}"):
+                    shutil.rmtree(leftover, ignore_errors=True)
+            if not target.is_dir():
+                _make(target, make)
     return target
+
+
+def removed(target: Path) -> int:
+    """Remove a folder that ``made_once`` made; the bytes that this freed.
+
+    Raises LockedError while a process uses it, this one too.
+    """
+    if not target.is_dir():
+        return 0
+    descriptor = _opened(target)
+    try:
+        _require_unused(target, descriptor)
+        freed = folder_bytes(target)
+        aside = target.with_name(f"{target.name}.{uuid4().hex}{TEMPORARY}")
+        target.rename(aside)  # whoever comes now makes it again
+        shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{target} cannot be removed: {error.strerror}", "check whose it is"
+        ) from error
+    finally:
+        os.close(descriptor)
+    return freed
+
+
+def _require_unused(target: Path, descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LockedError(f"{target.name} is in use", "try again when what uses it ended") from None
+    except OSError:
+        return  # a file system without locks
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder, each once however many links lead to it."""
+    files = {path.resolve() for path in folder.rglob("*") if path.is_file()}
+    return sum(path.stat().st_size for path in files)
+
+
+# What this process uses, with a shared lock on each: until it ends, nobody removes them.
+_holds: dict[Path, int] = {}
+
+
+def _held(target: Path) -> bool:
+    """Whether the folder is there, and from now on stays."""
+    if not target.is_dir():
+        return False
+    if target in _holds:
+        return True
+    try:
+        descriptor = _opened(target)
+    except ConfigError:  # what cannot be written cannot be removed either
+        return True
+    _locked(descriptor, fcntl.LOCK_SH)
+    if not target.is_dir():
+        os.close(descriptor)
+        return False
+    _holds[target] = descriptor
+    return True
 
 
 def _make(target: Path, make: Callable[[Path], None]) -> None:
@@ -59,24 +119,29 @@ def _make(target: Path, make: Callable[[Path], None]) -> None:
 @contextmanager
 def _alone(target: Path) -> Iterator[bool]:
     """Wait for the lock on ``target``; False on a file system without locks."""
+    descriptor = _opened(target)
+    try:
+        yield _locked(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(target: Path) -> int:
+    """The file that is locked for ``target``."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = target.with_name(f"{target.name}.lock")
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        return os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise ConfigError(
             f"the cache {target.parent} cannot be written: {error.strerror}",
             "name another folder with the environment variable RETRO_CACHE",
         ) from error
-    try:
-        yield _locked(descriptor)
-    finally:
-        os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
+def _locked(descriptor: int, how: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, how)
     except OSError:
         return False
     return True

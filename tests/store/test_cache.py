@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from retro_cli.errors import ConfigError
-from retro_cli.store.cache import cache_folder, made_once
+from retro_cli.errors import ConfigError, LockedError
+from retro_cli.store.cache import cache_folder, folder_bytes, made_once, removed
 
 MAKER = """
 import os, signal, sys, time
@@ -24,17 +25,22 @@ def make(folder):
         made.write("x")
     if sys.argv[3] == "die":
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(float(sys.argv[3]))
+    time.sleep(float(sys.argv[3]) if sys.argv[3] != "stay" else 0)
     (folder / "second").write_text("2")
 
 found = made_once(Path(sys.argv[1]), make)
+if sys.argv[3] == "stay":
+    print("here", flush=True)
+    sys.stdin.read()
 assert sorted(os.listdir(found)) == ["first", "second"]
 """
 
 
 def maker(target: Path, how: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-c", MAKER, target, target.parent.parent / "log", how]
+        [sys.executable, "-c", MAKER, target, target.parent.parent / "log", how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
 
 
@@ -90,7 +96,7 @@ def test_makers_at_once_make_it_once(tmp_path):
 
 
 def test_without_locks_the_faster_one_wins(tmp_path, monkeypatch):
-    monkeypatch.setattr("retro_cli.store.cache._locked", lambda descriptor: False)
+    monkeypatch.setattr("retro_cli.store.cache._locked", lambda descriptor, how: False)
     target = tmp_path / "cache" / "thing"
 
     def overtaken(folder: Path) -> None:
@@ -107,3 +113,44 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path):
     with pytest.raises(ConfigError, match="cannot be written") as told:
         made_once(tmp_path / "file" / "thing", whole)
     assert "RETRO_CACHE" in told.value.hint
+
+
+def test_what_is_in_use_stays_and_what_is_not_can_go(tmp_path):
+    target = tmp_path / "cache" / "thing"
+    users = [maker(target, "stay") for _ in range(2)]
+    assert [user.stdout.readline() for user in users] == [b"here\n"] * 2
+    with pytest.raises(LockedError, match="thing is in use"):
+        removed(target)
+    users[0].communicate()
+    with pytest.raises(LockedError):
+        removed(target)
+    users[1].kill()  # a lock dies with its process
+    users[1].communicate()
+    assert removed(target) == 2
+    assert [path.name for path in target.parent.iterdir()] == ["thing.lock"]
+    assert removed(target) == 0
+    assert maker(target, "0").wait(60) == 0
+    assert (tmp_path / "log").read_text() == "xx"
+
+
+def test_a_user_that_comes_while_it_is_removed_makes_it_again(tmp_path, monkeypatch):
+    target = tmp_path / "cache" / "thing"
+    target.mkdir(parents=True)
+    comers = []
+    size = folder_bytes
+
+    def slowly(folder):
+        comers.append(maker(target, "0"))
+        time.sleep(1)
+        return size(folder)
+
+    monkeypatch.setattr("retro_cli.store.cache.folder_bytes", slowly)
+    assert removed(target) == 0
+    assert comers[0].wait(60) == 0
+    assert sorted(os.listdir(target)) == ["first", "second"]
+
+
+def test_bytes_count_a_file_once_however_many_links_lead_to_it(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    (tmp_path / "b").symlink_to("a")
+    assert folder_bytes(tmp_path) == 5
