@@ -18,12 +18,12 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 h1, h2, h3, td { overflow-wrap: anywhere }
 h2 { margin-top: 2.5rem }
 .wide { overflow-x: auto }
-table { border-collapse: collapse; margin: 1rem 0 }
-th, td { padding: .25rem .8rem; border-bottom: 1px solid var(--line); text-align: right;
-  font-variant-numeric: tabular-nums }
-td { white-space: nowrap } th { vertical-align: bottom }
-th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 7rem;
-  padding-left: 0 }
+.wide table { border-collapse: collapse; margin: 1rem 0 }
+.wide th, .wide td { padding: .25rem .8rem; border-bottom: 1px solid var(--line);
+  text-align: right; font-variant-numeric: tabular-nums }
+.wide td { white-space: nowrap } .wide th { vertical-align: bottom }
+.wide th:first-child, .wide td:first-child { text-align: left; white-space: normal;
+  min-width: 7rem; padding-left: 0 }
 tr.strong td { font-weight: 600 } tr.over td { background: var(--warm) }
 tr.out td, .notes { color: var(--soft) }
 dl { margin: 1rem 0 } dt { font-weight: 600 } dd { margin: 0 0 .6rem; overflow-wrap: anywhere }
@@ -38,22 +38,25 @@ svg text.first { fill: var(--first) } svg text.second { fill: var(--second) }
 svg text.third { fill: var(--third) }
 svg rect { stroke: none }
 @media (max-width: 30rem) { body { margin: 1rem auto } svg { font-size: 17px }
-  th, td { padding: .25rem .45rem } }
+  .wide th, .wide td { padding: .25rem .45rem } }
 @media print { :root { --ink: #000; --paper: #fff; --line: #bbb; --soft: #444; --first: #1b6ca8;
   --second: #b85f12; --third: #666; --warm: #f3e3e3 } body { max-width: none; margin: 0 }
   tr, svg { break-inside: avoid } h2, h3 { break-after: avoid } .wide { overflow: visible } }
 """
 
 
-def save(path: Path, title: str, body: str) -> None:
-    """Write a page. body: HTML. Raises UsageError where the file cannot be written."""
+def save(path: Path, title: str, body: str, style: str = "") -> None:
+    """Write a page. body: HTML. style: CSS that only this page needs.
+
+    Raises UsageError where the file cannot be written.
+    """
     from retro_cli.store.atomic import check_output, write_bytes
 
     check_output(path)
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{escaped(title)}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<style>{_STYLE}</style></head><body>
+<style>{_STYLE}{style}</style></head><body>
 <h1>{escaped(title)}</h1>
 {body}
 </body></html>

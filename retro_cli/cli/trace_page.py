@@ -8,62 +8,48 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retro_cli.cli import console
+from retro_cli.cli import console, page
 
 if TYPE_CHECKING:
     from retro_cli.generate.heat_map import Cell, HeatMap, TracedChunk
 
 _BAND = 28  # tokens side by side
 _STYLE = """
-:root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ddd; --soft: #6a6a6a;
-  --hot: #1b6ca8; --cool: #f4f6f8 }
-@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --paper: #181a1b; --line: #3a3d3f;
-  --soft: #9a9a9a; --hot: #3d9be0; --cool: #222628 } }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
-  color: var(--ink); background: var(--paper) }
+:root { --hot: #1b6ca8; --cool: #f4f6f8 }
+@media (prefers-color-scheme: dark) { :root { --hot: #3d9be0; --cool: #222628 } }
 .text { white-space: pre-wrap; overflow-wrap: anywhere; padding: .6rem 1rem;
   border-left: 3px solid var(--line) }
 .band { overflow-x: auto; margin: 1rem 0 }
-table { border-collapse: separate; border-spacing: 2px; font-size: 13px }
+.band table { border-collapse: separate; border-spacing: 2px; font-size: 13px }
 thead th { height: 6.5rem; vertical-align: bottom; padding: 0; font-weight: normal }
 thead th span { writing-mode: vertical-rl; transform: rotate(180deg); white-space: pre;
   max-height: 6.5rem; overflow: hidden; text-overflow: ellipsis }
 tbody th { text-align: left; font-weight: normal; min-width: 3rem; position: sticky; left: 0;
   background: var(--paper) }
-td { width: 1.7rem; min-width: 1.7rem; height: 1.7rem; padding: 0; text-align: center;
+.band td { width: 1.7rem; min-width: 1.7rem; height: 1.7rem; padding: 0; text-align: center;
   font-variant-numeric: tabular-nums;
   background: color-mix(in srgb, var(--hot) calc(var(--p, 0) * 100%), var(--cool)) }
 td.none { background: none } td.high { color: #fff }
 ol { padding: 0; list-style: none } li { margin: 0 0 1rem }
-.source, .notes { color: var(--soft); overflow-wrap: anywhere }
+.source { color: var(--soft); overflow-wrap: anywhere }
 blockquote { margin: .2rem 0 0 1rem; white-space: pre-wrap; overflow-wrap: anywhere }
 """
 
 
 def write(path: Path, name: str, found: HeatMap) -> None:
     """Raises UsageError where the file cannot be written."""
-    from retro_cli.store.atomic import check_output, write_bytes
-
-    check_output(path)
-    title = f"What {_safe(name)} was read from"
     bands = "".join(
         _band(found, first, min(first + _BAND, len(found.tokens)))
         for first in range(0, len(found.tokens), _BAND)
     )
     chunks = "".join(_chunk(number, one) for number, one in enumerate(found.chunks, 1))
-    page = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>{_STYLE}</style></head><body>
-<h1>{title}</h1>
-<p class="text">{html.escape(console.printable("".join(found.tokens)))}</p>
+    body = f"""<p class="text">{html.escape(console.printable("".join(found.tokens)))}</p>
 <p class="notes">A column is a token, a row a chunk, a number the percent of the token that was
 read from it: the chunk's posterior, or its share of the attention. Point at a cell, a token or a
 chunk for more.</p>
 {bands if found.chunks else "<p>Nothing was read.</p>"}
-<ol>{chunks}</ol></body></html>
-"""
-    write_bytes(path, page.encode("utf-8", "backslashreplace"))
+<ol>{chunks}</ol>"""
+    page.save(path, f"What {name} was read from", body, _STYLE)
 
 
 def _band(found: HeatMap, first: int, last: int) -> str:

@@ -13,6 +13,7 @@ from retro_cli.evaluate.bootstrap import Estimate
 from retro_cli.evaluate.index import IndexReport
 
 _HINT = "save one: retro eval retrieval DB ... --json > FILE"
+_MARKS = (("bpb", "lm"), ("measured", "qa"))  # what tells those that do not name their kind
 _LABELS = ("query", "alpha", "k", "percent", "nprobe", "name", "reader", "system")
 
 
@@ -38,7 +39,7 @@ def read_evaluation(path: Path) -> Evaluation:
         raise UsageError(f"{path} is not valid JSON ({error})", _HINT) from error
     if not isinstance(value, dict):
         raise UsageError(f"{path} is no evaluation", _HINT)
-    kind = value.get("evaluation", "lm" if "bpb" in value else "")
+    kind = value.get("evaluation") or next((k for mark, k in _MARKS if mark in value), "")
     try:
         estimates = tuple(_estimates(value))
         index = IndexReport.from_json(value) if kind == "index" else None

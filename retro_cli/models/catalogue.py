@@ -110,7 +110,7 @@ def ready_folder(each: Packaged) -> Path | None:
     if each.name == DEFAULT_MASKED:
         return masked_folder()
     package = package_folder(each.package)
-    return None if package is None else (package / each.file).parent
+    return package if package is None or each.name == STATIC_ENCODER else package / "model"
 
 
 def conversions() -> list[Path]:

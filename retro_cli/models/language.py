@@ -23,8 +23,8 @@ from retro_cli.models.kinds import CAUSAL, MASKED, SEQ2SEQ, kind_of
 from retro_cli.models.quiet import without_bars
 
 __all__ = [
-    "CAUSAL", "MASKED", "SEQ2SEQ", "LanguageModel", "end_tokens", "find_device", "kind_of", "load_errors",
-    "open_language_model",
+    "CAUSAL", "MASKED", "SEQ2SEQ", "LanguageModel", "end_tokens", "find_device", "kind_of",
+    "load_errors", "open_language_model",
 ]  # fmt: skip
 
 _LOADERS = {

@@ -114,6 +114,25 @@ def test_names_are_escaped_and_drive_nothing(retro, archive, static_encoder, tmp
     assert sum("<script>alert('1')</script>&amp;" in words for words in tree.words) == 3
 
 
+@pytest.mark.parametrize(
+    ("value", "kind", "row"),
+    [
+        ({"bpb": {"on": {"value": 1.5, "low": 1.25, "high": 2}}}, "lm", "bpb, on"),
+        ({"leakage": [{"alpha": 0.5, "bpb": {"on": {"value": 1, "low": 1, "high": 1}}}],
+          "bpb": {}}, "lm", "leakage, alpha 0.5, bpb, on"),
+        ({"measured": {"reader": {"F1": {"value": 0.5, "low": None, "high": None}}},
+          "right_against_gold": None}, "qa", "measured, reader, F1"),
+    ],
+)  # fmt: skip
+def test_every_kind_of_evaluation_becomes_a_table(retro, db, tmp_path, value, kind, row):
+    (tmp_path / "e.json").write_text(json.dumps(value))
+    done = retro("report", db, "--out", "p.html", "--eval", "e.json", "--queries", 0)
+    assert done.code == 0, done.err
+    words = of(tmp_path / "p.html")[1].words
+    assert f"e ({kind})" in words
+    assert row in words
+
+
 def test_a_saved_evaluation_of_the_index_spares_the_measurement(
     retro, db, saved, tmp_path, monkeypatch
 ):
