@@ -13,6 +13,7 @@
   + LockedError                  5  another process is writing to the database
   + DiskFull                     1  no space left; nothing half-written is visible
   + TrainingDiverged             1  the loss is no number any more; the last checkpoint is whole
+  + EndpointError                1  a server with a language model does not answer as it should
 
 Two endings are not errors of their own: a run that set records aside exits 3
 (``EXIT_QUARANTINED``), and Ctrl-C exits 130 (``EXIT_INTERRUPTED``).
@@ -98,4 +99,8 @@ class DiskFull(RetroError):
 
 
 class TrainingDiverged(RetroError):
+    pass
+
+
+class EndpointError(RetroError):
     pass

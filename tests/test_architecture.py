@@ -27,7 +27,7 @@ ORDER = [
     ("reading",),
     ("datastore",),
     ("readers",),
-    ("training", "evaluate", "generate"),
+    ("training", "evaluate", "generate", "asking"),
     ("upkeep",),
     ("choosing",),
     ("database", "pipeline", "status", "verify", "planning", "export", "reporting"),

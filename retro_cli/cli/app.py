@@ -11,6 +11,7 @@ import typer
 
 from retro_cli import __version__
 from retro_cli.cli import (
+    ask,
     build,
     console,
     datastore,
@@ -55,6 +56,7 @@ for _module in (
     train_memory,
     train_questions,
     query,
+    ask,
     generate,
     fill,
     trace,

@@ -80,6 +80,24 @@ def _retro(options: ReaderOptions) -> OpenReader:
     return OpenReader(reader, tokenizer, network.config.retrieved_length, as_documents=True)
 
 
+def _closed_book(options: ReaderOptions) -> OpenReader:
+    from retro_cli.models.language import open_language_model
+    from retro_cli.readers.closed_book import ClosedBookReader
+
+    name = options.model or DEFAULT_BASE
+    model = open_language_model(name, device=options.device, reader="closed-book")
+    return OpenReader(ClosedBookReader(model))
+
+
+def _in_context(options: ReaderOptions) -> OpenReader:
+    from retro_cli.models.language import open_language_model
+    from retro_cli.readers.in_context import InContextReader
+
+    name = options.model or DEFAULT_BASE
+    model = open_language_model(name, device=options.device, reader="in-context")
+    return OpenReader(InContextReader(model, k=options.k, stride=options.stride), as_documents=True)
+
+
 def _rag(name: str, options: ReaderOptions) -> OpenReader:
     from retro_cli.models.language import CAUSAL, SEQ2SEQ, open_language_model
     from retro_cli.readers.mixture import MixtureReader
@@ -110,6 +128,8 @@ def _memorizing(options: ReaderOptions) -> OpenReader:
 
 
 READERS: dict[str, Callable[[ReaderOptions], OpenReader]] = {
+    "closed-book": _closed_book,
+    "in-context": _in_context,
     "retro": _retro,
     "rag-token": partial(_rag, "rag-token"),
     "rag-sequence": partial(_rag, "rag-sequence"),

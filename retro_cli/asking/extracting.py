@@ -1,0 +1,123 @@
+"""The likeliest span of the sentences that are nearest to a question, and where it stands."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from retro_cli.asking.reply import Reply, cite
+from retro_cli.asking.sentences import Encode, Sentence, nearest
+from retro_cli.asking.span_reader import Span, SpanReader
+from retro_cli.query.retrieve import Hit
+
+_WORD = re.compile(r"\w+")
+CITED = 2  # sentences
+
+
+@dataclass(frozen=True)
+class Belief:
+    """How much the encoder's word counts beside the model's, and when an answer is given.
+
+    sentences: how many are read. temperature: of their cosines as the prior p(z | x). length:
+    a span's log-probability is divided by its number of tokens to this power, since in a sum every
+    further word counts against an answer. least: the confidence below which the sources are said
+    not to hold the answer.
+    """
+
+    sentences: int = 4
+    temperature: float = 0.05
+    length: float = 0.5
+    least: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Equal spans of several sentences as one answer. logprob: log p(answer | question).
+
+    sentences: those that hold it, by what each adds to it.
+    """
+
+    text: str
+    logprob: float
+    sentences: tuple[Sentence, ...]
+
+
+class Extracting:
+    """p(y | x) = sum_z p(z | x) p(y | x, z): RAG-Sequence with sentences for documents."""
+
+    reads = True
+
+    def __init__(
+        self, reader: SpanReader, queries: Encode, documents: Encode, belief: Belief | None = None
+    ) -> None:
+        """queries, documents: encode questions, and pieces of text, to unit rows."""
+        self._reader = reader
+        self._queries, self._documents = queries, documents
+        self.belief = belief or Belief()
+
+    def answer(self, question: str, hits: Sequence[Hit]) -> Reply:
+        read = self._sentences(question, hits)
+        ranked = self._ranked(question, read)
+        if not ranked:
+            return Reply(question, "", "", (), tuple(hits), 0.0)
+        best = ranked[0]
+        confidence = self._confidence(best)
+        given = best.text if confidence >= self.belief.least else ""
+        cited = best.sentences[:CITED] if given else ()
+        citations = tuple(cite(each.number, hits, each.text) for each in cited)
+        return Reply(question, given, best.text, citations, tuple(hits), confidence)
+
+    def nats(self, question: str, hits: Sequence[Hit], reference: str) -> float | None:
+        read = self._sentences(question, hits)
+        if not read:
+            return None
+        logprobs = np.array(self._reader.score(question, read, reference))
+        priors = np.array([self._priors(read)[sentence] for sentence in read])
+        return -float(np.logaddexp.reduce(priors + logprobs))
+
+    def _ranked(self, question: str, read: Sequence[Sentence]) -> list[Pooled]:
+        priors = self._priors(read)
+        weighed = [
+            (priors[span.sentence] + span.logprob / span.tokens**self.belief.length, span)
+            for span in self._reader.read(question, read)
+        ]
+        return pooled(weighed, question)
+
+    def _sentences(self, question: str, hits: Sequence[Hit]) -> list[Sentence]:
+        return nearest(question, hits, self.belief.sentences, self._queries, self._documents)
+
+    def _priors(self, read: Sequence[Sentence]) -> dict[Sentence, float]:
+        """log p(z | x), the softmax of the cosines."""
+        logits = np.array([each.score for each in read]) / self.belief.temperature
+        whole = np.logaddexp.reduce(logits) if len(logits) else 0.0
+        return {each: float(logit - whole) for each, logit in zip(read, logits, strict=True)}
+
+    def _confidence(self, best: Pooled) -> float:
+        return max(0.0, min(1.0, best.sentences[0].score))
+
+
+def pooled(weighed: Sequence[tuple[float, Span]], question: str) -> list[Pooled]:
+    """The answers, likeliest first. What only repeats words of the question answers nothing.
+
+    weighed: spans with the logarithms of their weights.
+    """
+    asked = _words(question)
+    same: dict[str, list[tuple[float, Span]]] = {}
+    for weight, span in weighed:
+        if not set(words := _words(span.text)) <= set(asked):
+            same.setdefault(" ".join(words), []).append((weight, span))
+    found = []
+    for group in same.values():
+        group.sort(key=lambda pair: -pair[0])
+        total = math.log(sum(math.exp(weight - group[0][0]) for weight, _ in group)) + group[0][0]
+        places = tuple(dict.fromkeys(span.sentence for _, span in group))
+        found.append(Pooled(group[0][1].text, total, places))
+    return sorted(found, key=lambda each: -each.logprob)
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())

@@ -1,0 +1,69 @@
+"""The spans of a text that may be an answer, as a tree of the tokens that spell them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+LONGEST = 16  # words of an answer
+_BEFORE = "£$€¥#"  # marks that belong to the word behind them
+_BEHIND = "%°)]"  # and to the one before
+_WORD = re.compile(r"\S+")
+
+
+@dataclass
+class Node:
+    """What may follow a beginning: by token, the node behind it. ends: whether it may end here."""
+
+    following: dict[int, Node] = field(default_factory=dict)
+    ends: bool = False
+
+
+def span_tree(text: str, tokenizer: Any, longest: int = LONGEST) -> Node:
+    """Every run of at most ``longest`` words, as it is spelled behind a space.
+
+    A run begins and ends with a word, without the marks around it. tokenizer: a ``Tokenizer`` of
+    the tokenizers library whose tokens do not reach from one word into the next.
+    """
+    words = [
+        trimmed for match in _WORD.finditer(text) if (trimmed := _trimmed(text, *match.span()))
+    ]
+    root = Node()
+    spelled, ends = [], []
+    for first, (start, _) in enumerate(words):
+        run = words[first : first + longest]
+        spelled.append(" " + text[start : run[-1][1]])
+        ends.append({end - start + 1 for _, end in run})
+    for encoding, borders in zip(_encoded(tokenizer, spelled), ends, strict=True):
+        _add(root, encoding.ids, [end for _, end in encoding.offsets], borders)
+    return root
+
+
+def _encoded(tokenizer: Any, texts: list[str]) -> list[Any]:
+    return list(tokenizer.encode_batch(texts, add_special_tokens=False)) if texts else []
+
+
+def _add(root: Node, ids: list[int], offsets: list[int], borders: Collection[int]) -> None:
+    node = root
+    for token, end in zip(ids, offsets, strict=True):
+        node = node.following.setdefault(token, Node())
+        if end in borders:
+            node.ends = True
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """A word without quotes, stops and brackets around it; None if it is nothing else."""
+    while start < end and not (text[start].isalnum() or text[start] in _BEFORE):
+        start += 1
+    while start < end and not (text[end - 1].isalnum() or _closes(text, start, end)):
+        end -= 1
+    return (start, end) if any(map(str.isalnum, text[start:end])) else None
+
+
+def _closes(text: str, start: int, end: int) -> bool:
+    """Whether the last mark of a word belongs to it."""
+    mark, before = text[end - 1], text[start : end - 1]
+    opened = {")": "(", "]": "["}.get(mark)
+    return mark in _BEHIND and (opened is None or opened in before)
