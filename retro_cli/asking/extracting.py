@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from retro_cli.asking.reply import Reply, cite
-from retro_cli.asking.sentences import Encode, Sentence, nearest
+from retro_cli.asking.sentences import Encode, Sentence, nearest, words_of
 from retro_cli.asking.span_reader import Span, SpanReader
 from retro_cli.query.retrieve import Hit
 
-_WORD = re.compile(r"\w+")
 CITED = 2  # sentences
 
 
@@ -22,16 +20,16 @@ CITED = 2  # sentences
 class Belief:
     """How much the encoder's word counts beside the model's, and when an answer is given.
 
-    sentences: how many are read. temperature: of their cosines as the prior p(z | x). length:
+    sentences: how many are read. temperature: of their scores as the prior p(z | x). length:
     a span's log-probability is divided by its number of tokens to this power, since in a sum every
     further word counts against an answer. least: the confidence below which the sources are said
     not to hold the answer.
     """
 
-    sentences: int = 4
+    sentences: int = 3
     temperature: float = 0.05
     length: float = 0.5
-    least: float = 0.0
+    least: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ class Extracting:
         return nearest(question, hits, self.belief.sentences, self._queries, self._documents)
 
     def _priors(self, read: Sequence[Sentence]) -> dict[Sentence, float]:
-        """log p(z | x), the softmax of the cosines."""
+        """log p(z | x), the softmax of the scores."""
         logits = np.array([each.score for each in read]) / self.belief.temperature
         whole = np.logaddexp.reduce(logits) if len(logits) else 0.0
         return {each: float(logit - whole) for each, logit in zip(read, logits, strict=True)}
@@ -105,10 +103,10 @@ def pooled(weighed: Sequence[tuple[float, Span]], question: str) -> list[Pooled]
 
     weighed: spans with the logarithms of their weights.
     """
-    asked = _words(question)
+    asked = words_of(question)
     same: dict[str, list[tuple[float, Span]]] = {}
     for weight, span in weighed:
-        if not set(words := _words(span.text)) <= set(asked):
+        if not set(words := words_of(span.text)) <= set(asked):
             same.setdefault(" ".join(words), []).append((weight, span))
     found = []
     for group in same.values():
@@ -117,7 +115,3 @@ def pooled(weighed: Sequence[tuple[float, Span]], question: str) -> list[Pooled]
         places = tuple(dict.fromkeys(span.sentence for _, span in group))
         found.append(Pooled(group[0][1].text, total, places))
     return sorted(found, key=lambda each: -each.logprob)
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from retro_cli.asking.answerer import Answerer
@@ -15,12 +16,15 @@ from retro_cli.embeddings.encoder import Encoder
 from retro_cli.errors import UsageError
 from retro_cli.generate.live import LiveRetriever
 from retro_cli.models.base import DEFAULT_BASE
-from retro_cli.models.language import open_language_model
+from retro_cli.models.language import LanguageModel, open_language_model
 from retro_cli.query.retrieve import Retriever
+from retro_cli.readers.closed_book import ClosedBookReader
+from retro_cli.readers.fitting import check_fits
 from retro_cli.readers.open import READERS, OpenReader, ReaderOptions, open_reader
 from retro_cli.reading.evidence import NeighbourTokens
 
 EXTRACT = "extract"
+_PLAIN = (EXTRACT, IN_CONTEXT, CLOSED_BOOK)
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,13 @@ class AnswerOptions:
     @property
     def name(self) -> str:
         return self.reader or (EXTRACT if self.endpoint is None else IN_CONTEXT)
+
+    @property
+    def model_name(self) -> str:
+        """The model that answers, as it was named or as the reader's own default."""
+        if self.endpoint is not None:
+            return self.endpoint.model or self.endpoint.url
+        return str(self.reading.model or (DEFAULT_BASE if self.name in _PLAIN else self.name))
 
     @property
     def closed_book(self) -> bool:
@@ -75,9 +86,12 @@ def open_answerer(options: AnswerOptions, database: Opened | None) -> Answerer:
         return _extracting(options, database.encoder)
     if name not in READERS:
         raise UsageError(f"--reader {name}", f"choose one of {', '.join([EXTRACT, *READERS])}")
-    opened = open_reader(CLOSED_BOOK if name == IN_CONTEXT else name, options.reading)
-    live = _live(opened, None if database is None else database.retriever)
     tokens = options.max_tokens, options.context_tokens
+    if name in _PLAIN:
+        reader = ClosedBookReader(_model(name, options.reading))
+        return Writing(name, reader, LiveRetriever, options.template, *tokens)
+    opened = open_reader(name, options.reading)
+    live = _live(opened, None if database is None else database.retriever)
     return Writing(name, opened.reader, live, options.template, *tokens)
 
 
@@ -95,13 +109,19 @@ def _server(name: str, options: AnswerOptions, endpoint: Endpoint) -> Serving:
 
 
 def _extracting(options: AnswerOptions, encoder: Encoder) -> Extracting:
-    reading = options.reading
-    model = open_language_model(
-        reading.model or DEFAULT_BASE, device=reading.device, reader=EXTRACT
-    )
-    return Extracting(
-        SpanReader(model), encoder.encode_queries, encoder.encode_documents, options.belief
-    )
+    reader = SpanReader(_model(EXTRACT, options.reading))
+    return Extracting(reader, encoder.encode_queries, encoder.encode_documents, options.belief)
+
+
+def _model(reader: str, reading: ReaderOptions) -> LanguageModel:
+    name = reading.model or DEFAULT_BASE
+    check_fits(reader, name, [EXTRACT, *READERS])
+    return _opened(str(name), reading.device)
+
+
+@lru_cache(maxsize=1)
+def _opened(name: str, device: str) -> LanguageModel:
+    return open_language_model(name, device=device)
 
 
 def _live(opened: OpenReader, retriever: Retriever | None) -> Live:

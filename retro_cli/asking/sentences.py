@@ -1,9 +1,11 @@
-"""The sentences of the evidence, ranked by how near they are to the question."""
+"""The sentences of the evidence, ranked by how well they fit the question."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +15,16 @@ from retro_cli.query.retrieve import Hit
 
 Floats = npt.NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Floats]
+WORDS = 0.2  # what sharing all words with the question weighs, against a cosine of 1
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
 class Sentence:
     """A sentence of one hit's passage. number: the hit's, from 1. text: the sentence itself.
 
-    context: the sentence with the one before it, which says who "she" is. score: its cosine with
-    the question.
+    context: the sentence with the one before it, which says who "she" is. score: how well it fits
+    the question, at most 1.
     """
 
     number: int
@@ -58,21 +62,44 @@ def sentences_of(hits: Sequence[Hit]) -> list[Sentence]:
 def nearest(
     question: str, hits: Sequence[Hit], count: int, queries: Encode, documents: Encode
 ) -> list[Sentence]:
-    """The ``count`` sentences nearest to the question by cosine, best first.
+    """The ``count`` sentences that fit the question best, best first.
 
+    A sentence's score is its cosine with the question and a fifth of the share of the question's
+    words that it holds, rare words counting more; divided by what both can be at most.
     queries, documents: encode questions, and pieces of text, to (n, dim) float32 unit rows.
     """
-    all_of_them = sentences_of(hits)
-    if not all_of_them:
+    found = sentences_of(hits)
+    if not found:
         return []
-    vectors = documents([_titled(sentence) for sentence in all_of_them])
-    scores = vectors @ queries([question])[0]
+    told = [_titled(sentence) for sentence in found]
+    cosines = documents(told) @ queries([question])[0]
+    scores = (cosines + WORDS * shares(question, told)) / (1 + WORDS)
     order = np.argsort(-scores, kind="stable")[:count]
-    return [
-        Sentence(s.number, s.hit, s.text, s.context, float(scores[place]))
-        for place in order
-        for s in (all_of_them[place],)
-    ]
+    return [replace(found[place], score=float(scores[place])) for place in order.tolist()]
+
+
+def shares(question: str, texts: Sequence[str]) -> Floats:
+    """(texts,) float32, of the question's words those that each text holds.
+
+    A word weighs log((n + 1) / (m + 1/2)) where m of n texts hold it: most if none does.
+    """
+    asked = set(words_of(question))
+    held = [asked & set(words_of(text)) for text in texts]
+    weights = {
+        word: math.log((len(texts) + 1) / (sum(word in each for each in held) + 0.5))
+        for word in asked
+    }
+    whole = sum(weights.values())
+    if whole <= 0:
+        return np.zeros(len(texts), dtype=np.float32)
+    return np.array(
+        [sum(weights[word] for word in each) / whole for each in held], dtype=np.float32
+    )
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, in lower case."""
+    return _WORD.findall(text.lower())
 
 
 def _titled(sentence: Sentence) -> str:

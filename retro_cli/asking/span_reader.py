@@ -64,6 +64,8 @@ class SpanReader:
         self._start: list[int] = self._encoded(_examples(), first=True)
         self._end = self._encoded("\n")[0]
         self._fed = False
+        self._question = ""
+        self._known: dict[tuple[str, str, str], list[tuple[str, float, int]]] = {}
 
     def _encoded(self, text: str, *, first: bool = False) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=first)
@@ -83,16 +85,31 @@ class SpanReader:
         return network
 
     def read(self, question: str, sentences: Sequence[Sentence]) -> list[Span]:
-        """The likeliest spans of each sentence, all sentences side by side."""
+        """The likeliest spans of each sentence; what was read last for a question is remembered."""
+        if question != self._question:
+            self._question, self._known = question, {}
+        new = [each for each in sentences if _place(each) not in self._known]
+        for each in new:
+            self._known[_place(each)] = []
+        for beam in self._search(question, new):
+            text = self._tokenizer.decode(beam.tokens).strip()
+            self._known[_place(new[beam.row])].append((text, beam.logprob, len(beam.tokens) + 1))
+        return [
+            Span(text, each, logprob, tokens)
+            for each in sentences
+            for text, logprob, tokens in self._known[_place(each)]
+        ]
+
+    def _search(self, question: str, sentences: Sequence[Sentence]) -> list[_Beam]:
+        """The spans that a search with a few beams a sentence ends with, all side by side."""
         trees = [span_tree(each.text, self._tokenizer.backend_tokenizer) for each in sentences]
         rows = [row for row, tree in enumerate(trees) if tree.following]
         if not rows:
             return []
-        prompts = [self._prompt(question, sentences[row]) for row in rows]
+        starts = {row: self._prompt(question, sentences[row]) for row in rows}
         network = self._begun(len(rows))
         beams = [_Beam(row, (), trees[row], 0.0, place) for place, row in enumerate(rows)]
         done: list[_Beam] = []
-        starts = dict(zip(rows, prompts, strict=True))
         for _ in range(MOST):
             fed = [[*starts[beam.row], *beam.tokens] for beam in beams]
             ended, grown = _continued(beams, network.next_logprobs(fed), self._end)
@@ -102,15 +119,7 @@ class SpanReader:
                 break
             network.pick([beam.place for beam in beams])
             beams = [replace(beam, place=place) for place, beam in enumerate(beams)]
-        return [
-            Span(
-                self._tokenizer.decode(beam.tokens).strip(),
-                sentences[beam.row],
-                beam.logprob,
-                len(beam.tokens) + 1,
-            )
-            for beam in done
-        ]
+        return done
 
     def score(self, question: str, sentences: Sequence[Sentence], answer: str) -> list[float]:
         """log p(answer, and its end | question, sentence) for each sentence, natural."""
@@ -125,6 +134,11 @@ class SpanReader:
             rows = [[*row, token] for row in rows]
         found: list[float] = total.tolist()
         return found
+
+
+def _place(sentence: Sentence) -> tuple[str, str, str]:
+    """What of a sentence decides how it is read."""
+    return sentence.hit.title, sentence.context, sentence.text
 
 
 def _continued(

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from retro_cli.cli import console, eval_index, eval_page, eval_retrieval, eval_table, options
+from retro_cli.cli import (
+    console,
+    eval_index,
+    eval_page,
+    eval_qa,
+    eval_retrieval,
+    eval_table,
+    options,
+)
 from retro_cli.cli.command import command
 from retro_cli.cli.run import timed
 from retro_cli.errors import UsageError
@@ -18,7 +26,7 @@ CONDITIONS, WINDOWS, TEXTS = "Conditions", "Windows", "Texts"
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(
-        help="Measure retrieval, the index and models, with intervals.",
+        help="Measure retrieval, the index, models and answers, with intervals.",
         no_args_is_help=True,
         rich_markup_mode="rich",
     )
@@ -35,6 +43,7 @@ def register(app: typer.Typer) -> None:
     )(lm)
     eval_retrieval.register(group, PANEL)
     eval_index.register(group, PANEL)
+    eval_qa.register(group, PANEL)
 
 
 def lm(

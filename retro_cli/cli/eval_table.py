@@ -81,6 +81,7 @@ def heading(name: str, interval: str) -> None:
 def row(
     name: str, value: Estimate, remark: str = "", *, sign: str = "", mark: bool = False
 ) -> None:
+    """One line: a name, a value, its interval."""
     line = f"  {name:<26}{number(value.value, sign):>8}   {interval(value, sign)}{remark}"
     line = line.rstrip()
     console.line(console.styled(line, "32") if mark else line)

@@ -12,6 +12,7 @@ from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.errors import UsageError
 from retro_cli.models.base import DEFAULT_BASE
 from retro_cli.models.shipped import DEFAULT_MODEL
+from retro_cli.readers.fitting import check_fits
 from retro_cli.readers.interface import Reader
 from retro_cli.readers.votes import Votes
 
@@ -66,6 +67,8 @@ def open_reader(name: str, options: ReaderOptions) -> OpenReader:
         )
     if name not in READERS:
         raise UsageError(f"--reader {name}", f"choose one of {', '.join(READERS)}")
+    if options.model is not None:
+        check_fits(name, options.model, READERS)
     return READERS[name](options)
 
 
