@@ -25,7 +25,7 @@ def fitted(hits: Sequence[Hit], template: Template, budget: int, count: Count) -
         told = partial(template.shown, number, hit.title, hit.source, hit.document)
         text = _cut(passage(hit), told, count, left)
         whole = text == passage(hit)
-        if not whole and count(text) < LEAST:
+        if count(told(text)) > left or not (whole or count(text) >= LEAST):
             break
         shown.append(told(text))
         left -= count(shown[-1])

@@ -57,18 +57,30 @@ def find_verbatim(words: str, text: str) -> Span | None:
 def quoted_in(text: str) -> list[Quoted]:
     """What an answer quotes, passage by passage: [2] "words", or "words" [2], in order.
 
-    A number without words next to it is a citation of the passage as a whole.
+    Words belong to the number before them, else to the one behind. A number without words next to
+    it cites the passage as a whole.
     """
-    found: list[Quoted] = []
-    quotes = [(m.start(), m.end(), next(filter(None, m.groups()))) for m in _QUOTED.finditer(text)]
-    for match in _NUMBER.finditer(text):
-        near = [
-            (start, words)
-            for start, end, words in quotes
-            if _adjoins(text, match.end(), start) or _adjoins(text, end, match.start())
-        ]
-        for number in map(int, match[1].split(",")):
-            found += [Quoted(number, words) for _, words in near] or [Quoted(number, "")]
+    quotes = [
+        (*match.span(), next(filter(None, match.groups()))) for match in _QUOTED.finditer(text)
+    ]
+    numbers = [(*match.span(), match[1]) for match in _NUMBER.finditer(text)]
+    behind = {
+        end: (start, words)
+        for _, end, _ in numbers
+        for start, _, words in quotes
+        if _adjoins(text, end, start)
+    }
+    taken = {start for start, _ in behind.values()}
+    before = {
+        number: words
+        for number, _, _ in numbers
+        for start, end, words in quotes
+        if start not in taken and _adjoins(text, end, number)
+    }
+    found = []
+    for start, end, listed in numbers:
+        words = behind[end][1] if end in behind else before.get(start, "")
+        found += [Quoted(int(number), words) for number in listed.split(",")]
     return list(dict.fromkeys(found))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,7 @@ def span_tree(text: str, tokenizer: Any, longest: int = LONGEST) -> Node:
         spelled.append(" " + text[start : run[-1][1]])
         ends.append({end - start + 1 for _, end in run})
     for encoding, borders in zip(_encoded(tokenizer, spelled), ends, strict=True):
-        _add(root, encoding.ids, [end for _, end in encoding.offsets], borders)
+        _add(root, encoding.ids, encoding.offsets, borders)
     return root
 
 
@@ -45,11 +45,14 @@ def _encoded(tokenizer: Any, texts: list[str]) -> list[Any]:
     return list(tokenizer.encode_batch(texts, add_special_tokens=False)) if texts else []
 
 
-def _add(root: Node, ids: list[int], offsets: list[int], borders: Collection[int]) -> None:
+def _add(
+    root: Node, ids: Sequence[int], offsets: Sequence[tuple[int, int]], borders: Collection[int]
+) -> None:
+    """A path of tokens. Of the tokens that make up one character, only the last may end a span."""
     node = root
-    for token, end in zip(ids, offsets, strict=True):
+    for place, (token, (_, end)) in enumerate(zip(ids, offsets, strict=True)):
         node = node.following.setdefault(token, Node())
-        if end in borders:
+        if end in borders and all(start >= end for start, _ in offsets[place + 1 : place + 2]):
             node.ends = True
 
 

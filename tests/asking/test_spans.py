@@ -1,0 +1,96 @@
+"""The spans of a text as a tree of tokens, and the sentences that they come from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reader_helpers import text_hit
+from tokenizers import Tokenizer
+
+from retro_cli.asking.sentences import nearest, sentences_of, shares
+from retro_cli.asking.spans import span_tree
+
+
+@pytest.fixture(scope="module")
+def bpe(bpe_path):
+    return Tokenizer.from_file(str(bpe_path))
+
+
+def spelled(tree, tokenizer, so_far=()):
+    """Every text that the tree allows."""
+    found = {tokenizer.decode(list(so_far))} if tree.ends else set()
+    for token, node in tree.following.items():
+        found |= spelled(node, tokenizer, (*so_far, token))
+    return found
+
+
+def test_the_tree_spells_every_run_of_words_without_the_marks_around_it(bpe):
+    tree = span_tree('("The £9.80" fare), a', bpe, longest=2)
+    assert spelled(tree, bpe) == {" The", ' The "£9.80'.replace('"', ""), " £9.80", ' £9.80" fare',
+                                  " fare", " fare), a", " a"}  # fmt: skip
+
+
+def test_marks_that_belong_to_a_word_stay_with_it(bpe):
+    found = spelled(span_tree("It rose 5% in (the MPI) index.", bpe, longest=1), bpe)
+    assert " 5%" in found
+    assert " MPI" in found
+    assert " index" in found
+
+
+@given(st.text(max_size=60), st.integers(1, 4))
+def test_every_span_stands_in_the_text(bpe_path, text, longest):
+    tokenizer = Tokenizer.from_file(str(bpe_path))
+    for span in spelled(span_tree(text, tokenizer, longest), tokenizer):
+        assert span.startswith(" ")
+        assert span[1:] in text
+        assert 1 <= len(span.split()) <= longest
+
+
+def test_a_text_without_words_has_no_spans(bpe):
+    for text in ("", " ... ", "—"):
+        tree = span_tree(text, bpe)
+        assert not tree.following
+        assert not tree.ends
+
+
+def test_sentences_come_once_whole_and_with_the_one_before():
+    first = text_hit("A lamp was lit. She carries 38", 0, continuation=" cars. It")
+    second = text_hit("cars. It rained.", 1)
+    found = sentences_of([first, second])
+    assert [(each.number, each.text) for each in found] == [
+        (1, "A lamp was lit."),
+        (1, "She carries 38 cars."),
+        (2, "It rained."),
+    ]
+    assert found[1].context == "A lamp was lit. She carries 38 cars."
+
+
+def test_the_nearest_sentences_come_first_by_meaning_and_by_words():
+    hit = text_hit("The ferry sails. The lamp burns. Sheep graze.")
+    told = []
+
+    def documents(texts):
+        told.extend(texts)
+        table = {"ferry": (1, 0), "lamp": (0.6, 0.8), "Sheep": (0, 1)}
+        rows = [next(v for word, v in table.items() if word in text) for text in texts]
+        return np.array(rows, dtype=np.float32)
+
+    found = nearest("what", [hit], 2, lambda _: np.array([[1, 0]], np.float32), documents)
+    assert [each.text for each in found] == ["The ferry sails.", "The lamp burns."]
+    assert found[0].score > found[1].score
+    by_words = nearest(
+        "lamp burns", [hit], 1, lambda _: np.array([[0.8, 0.6]], np.float32), documents
+    )
+    assert by_words[0].text == "The lamp burns."
+    assert nearest("what", [], 2, lambda _: np.zeros((1, 2), np.float32), documents) == []
+
+
+def test_rare_words_of_the_question_count_more_and_no_words_count_nothing():
+    found = shares(
+        "the keeper of the light", ["the ferry", "the keeper", "the keeper of the light"]
+    )
+    assert found[0] < found[1] < found[2] == pytest.approx(1)
+    assert shares("?!", ["the ferry"]).tolist() == [0]
+    assert shares("the sheep", ["the ferry", "the boat"]).max() < 0.5
