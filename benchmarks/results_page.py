@@ -1,4 +1,4 @@
-"""Write the tables and curves of docs/results.md from ``results/lm.json`` and ``nearest.json``.
+"""Write the tables and curves of docs/results.md from its results: lm, nearest and ask.
 
 python benchmarks/results_page.py [--take DIR] [--take-nearest DIR] [--check]
 
@@ -14,13 +14,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import ask
 import nearest_page
 from curves import Curve, chart
 from results import FOLDER, machine
 from table import describe, insert
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE, RESULTS, NEAREST = DOCS / "results.md", FOLDER / "lm.json", FOLDER / "nearest.json"
+PAGE, RESULTS = DOCS / "results.md", FOLDER / "lm.json"
+NEAREST, ANSWERS = FOLDER / "nearest.json", FOLDER / "ask.json"
 MODELS = {"fitted": "fitted, SmolLM2-135M-Instruct", "scratch": "from scratch"}
 SETS = {"peps": "PEPs", "books": "books"}
 POINTS = 60  # of a loss curve
@@ -237,6 +239,8 @@ def main() -> int:
     marked = tables(found)
     if NEAREST.exists():
         marked |= nearest_page.tables(json.loads(NEAREST.read_text(encoding="utf-8")))
+    if ANSWERS.exists():
+        marked |= {"ask": ask.table(json.loads(ANSWERS.read_text(encoding="utf-8")))}
     for name, text in marked.items():
         page = insert(page, text, name)
     wanted = {PAGE: page, **{DOCS / "results" / name: svg for name, svg in plots(found).items()}}

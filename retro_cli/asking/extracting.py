@@ -14,22 +14,25 @@ from retro_cli.asking.span_reader import Span, SpanReader
 from retro_cli.query.retrieve import Hit
 
 CITED = 2  # sentences
+_LEAST_PRIOR = math.log(0.02)
 
 
 @dataclass(frozen=True)
 class Belief:
     """How much the encoder's word counts beside the model's, and when an answer is given.
 
-    sentences: how many are read. temperature: of their scores as the prior p(z | x). length:
-    a span's log-probability is divided by its number of tokens to this power, since in a sum every
-    further word counts against an answer. least: the confidence below which the sources are said
-    not to hold the answer.
+    sentences: how many are read at most; none whose prior is below a fiftieth. temperature: of
+    their scores as the prior p(z | x). length: a span's log-probability is divided by its number
+    of tokens to this power, since in a sum every further word counts against an answer. least:
+    the score of its sentence below which an answer is not given, and the sources are said not to
+    hold it: of SQuAD's questions a twentieth stay below, where the article is there, and five
+    sixths where it is not.
     """
 
-    sentences: int = 3
+    sentences: int = 6
     temperature: float = 0.05
     length: float = 0.5
-    least: float = 0.4
+    least: float = 0.35
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,9 @@ class Extracting:
         return pooled(weighed, question)
 
     def _sentences(self, question: str, hits: Sequence[Hit]) -> list[Sentence]:
-        return nearest(question, hits, self.belief.sentences, self._queries, self._documents)
+        found = nearest(question, hits, self.belief.sentences, self._queries, self._documents)
+        priors = self._priors(found)
+        return [sentence for sentence in found if priors[sentence] >= _LEAST_PRIOR]
 
     def _priors(self, read: Sequence[Sentence]) -> dict[Sentence, float]:
         """log p(z | x), the softmax of the scores."""

@@ -15,7 +15,8 @@ from retro_cli.query.retrieve import Hit
 
 Floats = npt.NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Floats]
-WORDS = 0.2  # what sharing all words with the question weighs, against a cosine of 1
+WORDS = 0.5  # what sharing all words with the question weighs, against a cosine of 1
+BEFORE = 0.25  # what the sentence before weighs
 _WORD = re.compile(r"\w+")
 
 
@@ -64,18 +65,31 @@ def nearest(
 ) -> list[Sentence]:
     """The ``count`` sentences that fit the question best, best first.
 
-    A sentence's score is its cosine with the question and a fifth of the share of the question's
-    words that it holds, rare words counting more; divided by what both can be at most.
-    queries, documents: encode questions, and pieces of text, to (n, dim) float32 unit rows.
+    A sentence fits by its cosine with the question, and half of the share of the question's words
+    that it holds, rare words counting more. Its score is that and a quarter of what the sentence
+    before it has, divided by what they come to at most. The weights are those that found most
+    answers in articles of SQuAD. queries, documents: encode questions, and pieces of text, to
+    (n, dim) float32 unit rows.
     """
     found = sentences_of(hits)
     if not found:
         return []
     told = [_titled(sentence) for sentence in found]
     cosines = documents(told) @ queries([question])[0]
-    scores = (cosines + WORDS * shares(question, told)) / (1 + WORDS)
+    fits = (cosines + WORDS * shares(question, told)) / (1 + WORDS)
+    scores = (fits + BEFORE * _before(found, fits)) / (1 + BEFORE)
     order = np.argsort(-scores, kind="stable")[:count]
     return [replace(found[place], score=float(scores[place])) for place in order.tolist()]
+
+
+def _before(found: Sequence[Sentence], fits: Floats) -> Floats:
+    """(sentences,) the fit of the sentence before each; of a passage's first, nine tenths of its
+    own."""
+    before = fits * np.float32(0.9)
+    for place in range(1, len(found)):
+        if found[place].number == found[place - 1].number:
+            before[place] = fits[place - 1]
+    return before
 
 
 def shares(question: str, texts: Sequence[str]) -> Floats:
