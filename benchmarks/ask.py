@@ -128,8 +128,8 @@ def _lines(
             SHARE, True,
         ),
         Line(
-            "the second yearbook edition indexed: the new fact instead of the old, of the questions "
-            "answered right before", "all of them",
+            "the second yearbook edition indexed: the new fact instead of the old, of the "
+            "questions answered right before", "all of them",
             f"{new} of {count} (of {len(updates)} that it changes)", new, count, True,
         ),
         Line(
@@ -180,21 +180,6 @@ def _told(value: Estimate) -> str:
     if value.low is None or value.high is None:
         return f"{value.value:.2f}"
     return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
-
-
-def table(result: dict[str, Any]) -> str:
-    """The measures of ``docs/results.md``: a row each, a column a condition."""
-    conditions = result["facts"]["report"]["measured"]
-    names = list(conditions)
-    lines = ["| | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
-    for measure in conditions[names[0]]:
-        cells = [_told(Estimate(**conditions[name][measure])) for name in names]
-        lines.append(f"| {measure} | " + " | ".join(cells) + " |")
-    lines += ["", "| question | before | second edition | filtered |", "| --- | --- | --- | --- |"]
-    for change in result["facts"]["updates"]:
-        cells = [change["question"], change["before"], change["after"], change["filtered"] or "-"]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
 
 
 def main() -> None:

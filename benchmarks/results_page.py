@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import ask
+import ask_page
 import nearest_page
 from curves import Curve, chart
 from results import FOLDER, machine
@@ -240,7 +240,7 @@ def main() -> int:
     if NEAREST.exists():
         marked |= nearest_page.tables(json.loads(NEAREST.read_text(encoding="utf-8")))
     if ANSWERS.exists():
-        marked |= {"ask": ask.table(json.loads(ANSWERS.read_text(encoding="utf-8")))}
+        marked |= {"ask": ask_page.table(json.loads(ANSWERS.read_text(encoding="utf-8")))}
     for name, text in marked.items():
         page = insert(page, text, name)
     wanted = {PAGE: page, **{DOCS / "results" / name: svg for name, svg in plots(found).items()}}

@@ -12,6 +12,7 @@ from retro_cli.cli import ask_show, console, options
 from retro_cli.cli.ask_options import Asking
 from retro_cli.cli.command import command
 from retro_cli.cli.query_input import read_queries
+from retro_cli.cli.server import Server
 from retro_cli.errors import UsageError
 
 
@@ -45,13 +46,14 @@ def ask(
     ] = False,
     *,
     asking: Asking,
+    server: Server,
 ) -> None:
     """Answer a question from the sources, with quotes that stand in them, or say that they do not.
 
     A quote that does not stand word for word in the passage it names is marked.
     """
     asked = _asked(question, queries)
-    chosen = asking.answer_options()
+    chosen = asking.answer_options(server)
     with ExitStack() as held:
         database, answerer = asking.opened(held, db, chosen)
         find = None if database is None else asking.find(database)

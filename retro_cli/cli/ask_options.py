@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from retro_cli.asking.answerer import Answerer
     from retro_cli.asking.open import AnswerOptions
+    from retro_cli.cli.server import Server
     from retro_cli.database import Database
     from retro_cli.query.search import Find
 
-READING, SERVER, LOOKING = "Reading", "Server", "Looking up"
+READING, LOOKING = "Reading", "Looking up"
 AUTO = "auto"
 
 
@@ -82,25 +83,6 @@ class Asking:
             rich_help_panel=READING,
         ),
     ] = None
-    endpoint: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="An OpenAI-compatible server, such as http://localhost:11434/v1; the key is "
-            "read from RETRO_API_KEY or OPENAI_API_KEY.",
-            rich_help_panel=SERVER,
-        ),
-    ] = None
-    endpoint_model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="(default: the only one it serves)", rich_help_panel=SERVER
-        ),
-    ] = None
-    endpoint_timeout: Annotated[
-        float,
-        typer.Option(min=0.1, metavar="S", help="Seconds of silence.", rich_help_panel=SERVER),
-    ] = 60.0
     k: Annotated[
         int, typer.Option("-k", min=1, help="Passages to look up.", rich_help_panel=LOOKING)
     ] = 5
@@ -122,23 +104,17 @@ class Asking:
         typer.Option(help='Only documents with, say, "year >= 1990".', rich_help_panel=LOOKING),
     ] = ""
 
-    def answer_options(self, reader: str | None = None) -> AnswerOptions:
-        """reader: instead of the one that was chosen. Raises UsageError."""
-        from retro_cli.asking.endpoint import Endpoint, key_of_environment
+    def answer_options(self, server: Server) -> AnswerOptions:
+        """Raises UsageError."""
         from retro_cli.asking.extracting import Belief
         from retro_cli.asking.open import AnswerOptions
         from retro_cli.asking.template import Template, load_template
         from retro_cli.readers.open import ReaderOptions
 
-        endpoint = None
-        if self.endpoint is not None:
-            endpoint = Endpoint(
-                self.endpoint, self.endpoint_model, self.endpoint_timeout, key_of_environment()
-            )
         return AnswerOptions(
-            reader or self.reader,
+            self.reader,
             ReaderOptions(self.model, self.base, self.device, self.k),
-            endpoint,
+            server.named(),
             Template() if self.template is None else load_template(self.template),
             Belief() if self.least is None else Belief(least=self.least),
             self.max_tokens,

@@ -21,25 +21,35 @@ _LINES = 3  # of a passage
 
 def show(reply: Reply, *, asked_for: bool, first: bool, found: bool) -> None:
     """asked_for: whether the question is shown too. found: whether all passages are."""
-    coloured = console.colours(sys.stdout)
-    paper = Console(
-        file=sys.stdout, width=console.width(), highlight=False, markup=False, emoji=False,
-        color_system="standard" if coloured else None, force_terminal=coloured,
-    )  # fmt: skip
+    paper = _paper()
     if not first:
         paper.print()
     if asked_for:
         paper.print(Text(console.clean(reply.question), "dim"))
     paper.print(_answer(reply))
-    for citation in reply.citations:
-        paper.print()
-        _citation(paper, citation)
+    show_citations(reply)
     if found:
         paper.print()
         for number, hit in enumerate(reply.hits, 1):
             paper.print(_place(number, hit, paper.width), no_wrap=True)
             _wrapped(paper, f"{hit.text} {hit.continuation}", "dim", _LINES)
     sys.stdout.flush()
+
+
+def show_citations(reply: Reply) -> None:
+    """What is quoted, a paragraph each."""
+    paper = _paper()
+    for citation in reply.citations:
+        paper.print()
+        _citation(paper, citation)
+
+
+def _paper() -> Console:
+    coloured = console.colours(sys.stdout)
+    return Console(
+        file=sys.stdout, width=console.width(), highlight=False, markup=False, emoji=False,
+        color_system="standard" if coloured else None, force_terminal=coloured,
+    )  # fmt: skip
 
 
 def _answer(reply: Reply) -> Text:

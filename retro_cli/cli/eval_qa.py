@@ -14,6 +14,7 @@ from retro_cli.cli import console, eval_table, options, render
 from retro_cli.cli.ask_options import Asking
 from retro_cli.cli.command import command
 from retro_cli.cli.run import timed
+from retro_cli.cli.server import Server
 from retro_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def qa(
     resamples: Annotated[int, typer.Option(min=100, help="Of the intervals.")] = 10_000,
     *,
     asking: Asking,
+    server: Server,
 ) -> None:
     """Answer questions and compare with references: exact match, F1, citations, bits per byte.
 
@@ -87,7 +89,7 @@ def qa(
     from retro_cli.evaluate.qa_report import report
 
     asked = read_questions(questions)[:limit]
-    chosen = asking.answer_options()
+    chosen = asking.answer_options(server)
     with ExitStack() as held:
         database, conditions = _conditions(held, db, asking, chosen, gold, closed_book)
         find = None if database is None else asking.find(database)

@@ -15,6 +15,7 @@ import typer
 from retro_cli.cli import console, generate_nearest, generate_out, options
 from retro_cli.cli.command import command
 from retro_cli.cli.opened import database_for
+from retro_cli.cli.server import Server, write
 from retro_cli.errors import InputNotFound, UsageError
 from retro_cli.models.base import DEFAULT_BASE
 from retro_cli.models.shipped import DEFAULT_MODEL
@@ -25,7 +26,15 @@ if TYPE_CHECKING:
     from retro_cli.generate.trace import TracedToken
     from retro_cli.readers.open import OpenReader
 
-READER_NAMES = ("retro", "rag-token", "rag-sequence", "knn-lm", "memorizing")
+READER_NAMES = (
+    "retro",
+    "closed-book",
+    "in-context",
+    "rag-token",
+    "rag-sequence",
+    "knn-lm",
+    "memorizing",
+)
 TEXT, READING, DECODING = "Text", "Reading", "Decoding"
 
 
@@ -37,6 +46,7 @@ def register(app: typer.Typer) -> None:
             'retro generate wiki.db "The keeper of the light" --show',
             "retro generate wiki.db --prompt-file - --model fitted/ < letter.txt",
             'retro generate wiki.db "Dear Ines," --temperature 0.8 --seed 3',
+            'retro generate wiki.db "The ferry" --reader in-context',
         ],
         "Look",
     )(generate)
@@ -48,17 +58,18 @@ def generate(
         str | None, typer.Argument(help="The text to continue.", show_default=False)
     ] = None,
     reader: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help=f"How the model reads: {', '.join(READER_NAMES)}.", rich_help_panel=READING
+            help=f"How the model reads: {', '.join(READER_NAMES)}. (default: retro; "
+            "in-context with --endpoint)",
+            rich_help_panel=READING,
         ),
-    ] = "retro",
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             metavar="MODEL",
-            help=f"A name or a folder. (default for retro: {DEFAULT_MODEL}; for others: "
-            f"{DEFAULT_BASE})",
+            help=f"A name or a folder. (default: {DEFAULT_MODEL} for retro, else {DEFAULT_BASE})",
             rich_help_panel=READING,
         ),
     ] = None,
@@ -75,7 +86,7 @@ def generate(
         typer.Option(
             "-k",
             min=1,
-            help="Chunks of a look-up. (default for retro: as in training; for rag-...: 5)",
+            help="Chunks a look-up. (default: as in training for retro; each reader's own)",
             rich_help_panel=READING,
         ),
     ] = None,
@@ -83,7 +94,7 @@ def generate(
         int | None,
         typer.Option(
             min=1,
-            help="Look up again after so many tokens. (default: a chunk)",
+            help="Look up again after so many tokens. (default: a chunk for retro, else 4)",
             rich_help_panel=READING,
         ),
     ] = None,
@@ -169,9 +180,25 @@ def generate(
     ] = "exact",
     *,
     nearest: generate_nearest.Nearest,
+    server: Server,
 ) -> None:
-    """Continue a text, looking up at every chunk end what the database has on it."""
+    """Continue a text, looking up on the way what the database has on it.
+
+    A server is asked once, with the passages found for the prompt.
+    """
     words = _prompt(prompt, prompt_file)
+    endpoint = server.named()
+    if endpoint is not None:
+        here = {
+            "--model": model, "--base": base, "--retrieval-step": retrieval_step,
+            "--trace": trace, "--temperature": temperature, "--top-k": top_k, "--top-p": top_p,
+            "--show": show or None, "--beams": beams if beams > 1 else None,
+        }  # fmt: skip
+        _refuse_with_server([flag for flag, value in here.items() if value is not None])
+        name = "closed-book" if no_retrieval else reader or "in-context"
+        with generate_out.interruptible():
+            write(endpoint, db, words, name, k, max_tokens)
+        return
     from transformers.utils import logging as transformers_logging
 
     from retro_cli.generate.decoding import Decoding
@@ -186,13 +213,12 @@ def generate(
         model, base, device, k, retrieval_step, recording, doc_temperature, nearest.votes()
     )
     with ExitStack() as held, generate_out.interruptible():
-        database = (
-            None if no_retrieval else held.enter_context(database_for(db, model, query_encoder))
-        )
+        alone = no_retrieval or reader == "closed-book"
+        database = None if alone else held.enter_context(database_for(db, model, query_encoder))
         transformers_logging.set_verbosity_error()
         if database is not None:
             wanted = replace(wanted, database=partial(getattr, database, "retriever"))
-        opened = open_reader(reader, wanted)
+        opened = open_reader(reader or "retro", wanted)
         for note in opened.notes:
             console.say(note)
         retriever = None if database is None else _newest(database, opened)
@@ -205,6 +231,13 @@ def generate(
         )
         out.end(found)
         generate_out.say_times(found)
+
+
+def _refuse_with_server(flags: list[str]) -> None:
+    if flags:
+        raise UsageError(
+            f"{', '.join(flags)} and --endpoint", "a server takes the prompt and --max-tokens only"
+        )
 
 
 def _prompt(text: str | None, file: str | None) -> str:

@@ -19,6 +19,9 @@ from retro_cli.readers.votes import Votes
 if TYPE_CHECKING:
     from retro_cli.query.retrieve import Retriever
 
+if TYPE_CHECKING:
+    from retro_cli.models.language import LanguageModel
+
 
 @dataclass(frozen=True)
 class ReaderOptions:
@@ -84,21 +87,25 @@ def _retro(options: ReaderOptions) -> OpenReader:
 
 
 def _closed_book(options: ReaderOptions) -> OpenReader:
-    from retro_cli.models.language import open_language_model
     from retro_cli.readers.closed_book import ClosedBookReader
 
-    name = options.model or DEFAULT_BASE
-    model = open_language_model(name, device=options.device, reader="closed-book")
-    return OpenReader(ClosedBookReader(model))
+    return OpenReader(ClosedBookReader(_causal("closed-book", options)))
 
 
 def _in_context(options: ReaderOptions) -> OpenReader:
-    from retro_cli.models.language import open_language_model
     from retro_cli.readers.in_context import InContextReader
 
-    name = options.model or DEFAULT_BASE
-    model = open_language_model(name, device=options.device, reader="in-context")
-    return OpenReader(InContextReader(model, k=options.k, stride=options.stride), as_documents=True)
+    model = _causal("in-context", options)
+    reader = InContextReader(model, k=options.k, stride=options.stride)
+    return OpenReader(reader, as_documents=True)
+
+
+def _causal(name: str, options: ReaderOptions) -> LanguageModel:
+    from retro_cli.models.language import open_language_model
+
+    if options.base is not None:
+        raise UsageError(f"--base and --reader {name}", "only added weights have a base")
+    return open_language_model(options.model or DEFAULT_BASE, device=options.device, reader=name)
 
 
 def _rag(name: str, options: ReaderOptions) -> OpenReader:
