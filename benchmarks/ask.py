@@ -24,7 +24,7 @@ from retro_cli.asking.open import AnswerOptions, open_answerer
 from retro_cli.asking.writing import CLOSED_BOOK
 from retro_cli.corpus.questions import Question, read_questions
 from retro_cli.database import Database
-from retro_cli.evaluate.answers import contains
+from retro_cli.evaluate.answers import right
 from retro_cli.evaluate.bootstrap import Estimate
 from retro_cli.evaluate.gold import GoldChunks
 from retro_cli.evaluate.qa import CLOSED, GOLD, READER, Condition, Judged, answer_all, judged
@@ -82,7 +82,7 @@ def asked_again(db: Path, questions: Sequence[Question]) -> list[Judged]:
 def given(one: Judged) -> tuple[bool, bool]:
     """Whether the old fact is in an answer, and the new one."""
     old, new = one.question.answers[0], str(one.question.fields["answer_after_update"])
-    return contains(one.reply.answer, [old]), contains(one.reply.answer, [new])
+    return right(one.reply.answer, [old]), right(one.reply.answer, [new])
 
 
 def from_yearbook(one: Judged) -> bool:

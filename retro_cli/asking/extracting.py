@@ -104,14 +104,14 @@ class Extracting:
 
 
 def pooled(weighed: Sequence[tuple[float, Span]], question: str) -> list[Pooled]:
-    """The answers, likeliest first. What only repeats words of the question answers nothing.
+    """The answers, likeliest first. What mostly repeats words of the question answers nothing.
 
     weighed: spans with the logarithms of their weights.
     """
-    asked = words_of(question)
+    asked = set(words_of(question))
     same: dict[str, list[tuple[float, Span]]] = {}
     for weight, span in weighed:
-        if not set(words := words_of(span.text)) <= set(asked):
+        if (words := words_of(span.text)) and not _repeats(words, asked):
             same.setdefault(" ".join(words), []).append((weight, span))
     found = []
     for group in same.values():
@@ -120,3 +120,9 @@ def pooled(weighed: Sequence[tuple[float, Span]], question: str) -> list[Pooled]
         places = tuple(dict.fromkeys(span.sentence for _, span in group))
         found.append(Pooled(group[0][1].text, total, places))
     return sorted(found, key=lambda each: -each.logprob)
+
+
+def _repeats(words: Sequence[str], asked: set[str]) -> bool:
+    """Whether all words are the question's, or most of those with more than three letters."""
+    long = [word for word in words if len(word) > 3 or word.isdigit()] or words
+    return set(words) <= asked or sum(word in asked for word in long) > len(long) / 2

@@ -42,3 +42,20 @@ def contains(text: str, references: Sequence[str]) -> bool:
     """Whether the words of a reference stand together in a text."""
     words = f" {normalised(text)} "
     return any(f" {wanted} " in words for each in references if (wanted := normalised(each)))
+
+
+def right(answer: str, references: Sequence[str]) -> bool:
+    """Whether an answer says what a reference does, if not in all of its words.
+
+    It holds the words of a reference together, or it has every number of it and an F1 with it of
+    more than one half: "43" for "43 persons", but not "41 persons", nor "persons".
+    """
+    mine = set(normalised(answer).split())
+    return any(
+        contains(answer, [each]) or (f1(answer, [each]) > 0.5 and mine >= _numbers(each))
+        for each in references
+    )
+
+
+def _numbers(text: str) -> set[str]:
+    return {word for word in normalised(text).split() if any(map(str.isdigit, word))}

@@ -10,7 +10,7 @@ from retro_cli.asking.answerer import Answerer
 from retro_cli.asking.reply import Reply
 from retro_cli.asking.sentences import passage
 from retro_cli.corpus.questions import Question
-from retro_cli.evaluate.answers import contains, exact_match, f1
+from retro_cli.evaluate.answers import contains, exact_match, f1, right
 from retro_cli.evaluate.gold import GoldChunks, same_document
 from retro_cli.events import SILENT, Progress
 from retro_cli.query.retrieve import Hit
@@ -23,7 +23,7 @@ READER, GOLD, CLOSED = "reader", "gold", "closed-book"
 class Judged:
     """One reply. nats: - log p of the likeliest reference, where it is known; bytes: of that one.
 
-    right: the words of a reference stand together in the answer. in_evidence: in what was found.
+    right: see ``answers.right``. in_evidence: the words of a reference stand in what was found.
     cited, verbatim, supporting: citations; those whose quote stands in its passage; and of these
     those whose passage is of a document that the question names, or else holds a reference.
     """
@@ -118,7 +118,7 @@ def judged(
         question, reply,
         exact=exact_match(reply.answer, references),
         f1=f1(reply.answer, references),
-        right=contains(reply.answer, references),
+        right=right(reply.answer, references),
         in_evidence=any(contains(passage(hit), references) for hit in hits),
         cited=len(reply.citations),
         verbatim=len(good),

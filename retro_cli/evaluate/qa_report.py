@@ -39,7 +39,8 @@ MEASURES: dict[str, Part] = {
     ),
 }
 NOTES = (
-    "right: the words of a reference stand together in the answer",
+    "right: the answer holds the words of a reference together, or has all its numbers and an F1 "
+    "with it above one half",
     "citations correct: verbatim, from a document that the question names or, where it names none, "
     "a passage that holds a reference",
 )

@@ -126,6 +126,9 @@ def test_words_of_the_question_answer_nothing():
     weighed = [(-0.1, Span("the lamp", one, -0.1, 3)), (-5.0, Span("The keeper", one, -5.0, 3))]
     assert [each.text for each in pooled(weighed, QUESTION)] == ["The keeper"]
     assert pooled(weighed[:1], QUESTION) == []
+    most = [(-0.1, Span("the brass lamp keeper", one, -0.1, 4))]
+    assert pooled(most, "who was the keeper of the lamp") == []
+    assert pooled(most, "what was brass") != []
 
 
 def test_an_answer_is_a_span_of_what_it_quotes_and_the_quote_stands_in_its_passage(reader):
