@@ -35,7 +35,8 @@ def test_the_best_reference_counts_and_none_asks_for_silence():
 
 RIGHT = [
     ("43", "43 persons", True), ("41 persons", "43 persons", False),
-    ("persons", "43 persons", False), ("55 minutes", "70 minutes", False), ("18 sea miles", "21 sea miles", False),
+    ("persons", "43 persons", False), ("55 minutes", "70 minutes", False),
+    ("18 sea miles", "21 sea miles", False),
     ("Mr Lucas Verhey", "Lucas Verhey", True), ("elm", "poplar or elm", False),
     ("It carries 52 cars, they say, since April", "52 cars", True),
     ("06:40, 11:15", "06:40, 11:15 and 16:30", False), ("", "52 cars", False),
