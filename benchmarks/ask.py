@@ -29,12 +29,24 @@ from retro_cli.evaluate.bootstrap import Estimate
 from retro_cli.evaluate.gold import GoldChunks
 from retro_cli.evaluate.qa import CLOSED, GOLD, READER, Condition, Judged, answer_all, judged
 from retro_cli.evaluate.qa_report import QaReport, report
+from retro_cli.events import Silent
 from retro_cli.query.search import HYBRID, Find, Search
 
 SAMPLE = Path(__file__).parent.parent / "sample_corpus"
 K, YEARBOOK = 5, "*yearbook*"
-CLOSED_TOKENS = 24  # of an answer without evidence: further words are seldom about the question
+CLOSED_TOKENS = 16  # of an answer without evidence: further words are seldom about the question
 SHARE = 0.8
+
+
+class _Told(Silent):
+    """Says how far it is, now and then."""
+
+    done = 0
+
+    def advanced(self, task: str, amount: int) -> None:
+        self.done += amount
+        if self.done % 10 == 0:
+            say(f"  {self.done} {task}")
 
 
 def archive(work: Path) -> Path:
@@ -67,7 +79,10 @@ def first(db: Path, questions: Sequence[Question]) -> QaReport:
             CLOSED: Condition(closed),
         }
         gold = GoldChunks(database.retriever, questions)
-        return report(answer_all(questions, conditions, finder(database), gold, K))
+        found = answer_all(
+            questions, conditions, finder(database), gold, K, likelihoods=False, progress=_Told()
+        )
+        return report(found)
 
 
 def asked_again(db: Path, questions: Sequence[Question]) -> list[Judged]:

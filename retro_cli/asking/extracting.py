@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from retro_cli.asking.reply import Reply, cite
-from retro_cli.asking.sentences import Encode, Sentence, nearest, words_of
+from retro_cli.asking.sentences import Encode, Sentence, priors, scored, words_of
 from retro_cli.asking.span_reader import Span, SpanReader
 from retro_cli.query.retrieve import Hit
 
@@ -21,16 +21,17 @@ _LEAST_PRIOR = math.log(0.02)
 class Belief:
     """How much the encoder's word counts beside the model's, and when an answer is given.
 
-    sentences: how many are read at most; none whose prior is below a fiftieth. temperature: of
-    their scores as the prior p(z | x). length: a span's log-probability is divided by its number
-    of tokens to this power, since in a sum every further word counts against an answer. least:
-    the score of its sentence below which an answer is not given, and the sources are said not to
-    hold it: of SQuAD's questions a twentieth stay below, where the article is there, and five
-    sixths where it is not.
+    sentences: how many are read at most; none whose prior is below a fiftieth. passages, within:
+    temperatures of p(z | x), of passages and of sentences within one, the likeliest for SQuAD's
+    answers. length: a span's log-probability is divided by its number of tokens to this power,
+    since in a sum every further word counts against an answer. least: the score of its sentence
+    below which an answer is not given, and the sources are said not to hold it: of SQuAD's
+    questions a twentieth stay below, where the article is there, and five sixths where it is not.
     """
 
     sentences: int = 6
-    temperature: float = 0.05
+    passages: float = 0.03
+    within: float = 0.067
     length: float = 0.5
     least: float = 0.35
 
@@ -61,8 +62,7 @@ class Extracting:
         self.belief = belief or Belief()
 
     def answer(self, question: str, hits: Sequence[Hit]) -> Reply:
-        read = self._sentences(question, hits)
-        ranked = self._ranked(question, read)
+        ranked = self._ranked(question, self._to_read(question, hits))
         if not ranked:
             return Reply(question, "", "", (), tuple(hits), 0.0)
         best = ranked[0]
@@ -73,31 +73,27 @@ class Extracting:
         return Reply(question, given, best.text, citations, tuple(hits), confidence)
 
     def nats(self, question: str, hits: Sequence[Hit], reference: str) -> float | None:
-        read = self._sentences(question, hits)
-        if not read:
+        prior = self._to_read(question, hits)
+        if not prior:
             return None
-        logprobs = np.array(self._reader.score(question, read, reference))
-        priors = np.array([self._priors(read)[sentence] for sentence in read])
-        return -float(np.logaddexp.reduce(priors + logprobs))
+        logprobs = self._reader.score(question, list(prior), reference)
+        return -float(np.logaddexp.reduce(np.array(logprobs) + np.array(list(prior.values()))))
 
-    def _ranked(self, question: str, read: Sequence[Sentence]) -> list[Pooled]:
-        priors = self._priors(read)
+    def _ranked(self, question: str, prior: Mapping[Sentence, float]) -> list[Pooled]:
         weighed = [
-            (priors[span.sentence] + span.logprob / span.tokens**self.belief.length, span)
-            for span in self._reader.read(question, read)
+            (prior[span.sentence] + span.logprob / span.tokens**self.belief.length, span)
+            for span in self._reader.read(question, list(prior))
         ]
         return pooled(weighed, question)
 
-    def _sentences(self, question: str, hits: Sequence[Hit]) -> list[Sentence]:
-        found = nearest(question, hits, self.belief.sentences, self._queries, self._documents)
-        priors = self._priors(found)
-        return [sentence for sentence in found if priors[sentence] >= _LEAST_PRIOR]
-
-    def _priors(self, read: Sequence[Sentence]) -> dict[Sentence, float]:
-        """log p(z | x), the softmax of the scores."""
-        logits = np.array([each.score for each in read]) / self.belief.temperature
-        whole = np.logaddexp.reduce(logits) if len(logits) else 0.0
-        return {each: float(logit - whole) for each, logit in zip(read, logits, strict=True)}
+    def _to_read(self, question: str, hits: Sequence[Hit]) -> dict[Sentence, float]:
+        """The likeliest sentences with log p(z | x), which sums to 1 over them."""
+        found = scored(question, hits, self._queries, self._documents)
+        weighed = priors(found, self.belief.passages, self.belief.within)
+        kept = [pair for pair in weighed[: self.belief.sentences] if pair[1] >= _LEAST_PRIOR]
+        kept = kept or weighed[:1]
+        whole = np.logaddexp.reduce([value for _, value in kept]) if kept else 0.0
+        return {sentence: value - float(whole) for sentence, value in kept}
 
     def _confidence(self, best: Pooled) -> float:
         return max(0.0, min(1.0, best.sentences[0].score))

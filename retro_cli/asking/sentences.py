@@ -60,10 +60,10 @@ def sentences_of(hits: Sequence[Hit]) -> list[Sentence]:
     return sorted(kept, key=found.index)
 
 
-def nearest(
-    question: str, hits: Sequence[Hit], count: int, queries: Encode, documents: Encode
+def scored(
+    question: str, hits: Sequence[Hit], queries: Encode, documents: Encode
 ) -> list[Sentence]:
-    """The ``count`` sentences that fit the question best, best first.
+    """The sentences of some hits with their scores, best first.
 
     A sentence fits by its cosine with the question, and half of the share of the question's words
     that it holds, rare words counting more. Its score is that and a quarter of what the sentence
@@ -78,7 +78,7 @@ def nearest(
     cosines = documents(told) @ queries([question])[0]
     fits = (cosines + WORDS * shares(question, told)) / (1 + WORDS)
     scores = (fits + BEFORE * _before(found, fits)) / (1 + BEFORE)
-    order = np.argsort(-scores, kind="stable")[:count]
+    order = np.argsort(-scores, kind="stable")
     return [replace(found[place], score=float(scores[place])) for place in order.tolist()]
 
 
@@ -119,3 +119,28 @@ def words_of(text: str) -> list[str]:
 def _titled(sentence: Sentence) -> str:
     title = sentence.hit.title.strip()
     return f"{title}. {sentence.text}" if title and title not in sentence.text else sentence.text
+
+
+def priors(
+    found: Sequence[Sentence], passages: float, sentences: float
+) -> list[tuple[Sentence, float]]:
+    """Each sentence with log p(z | x), likeliest first: that of its passage, which goes by its best
+    sentence, and its own within the passage, each a softmax with a temperature."""
+    best: dict[int, float] = {}
+    for each in found:
+        best[each.number] = max(each.score, best.get(each.number, -math.inf))
+    of_passage = {number: score / passages for number, score in best.items()}
+    whole = _log_sum(list(of_passage.values()))
+    within = {
+        number: _log_sum([each.score / sentences for each in found if each.number == number])
+        for number in best
+    }
+    weighed = [
+        (each, of_passage[each.number] - whole + each.score / sentences - within[each.number])
+        for each in found
+    ]
+    return sorted(weighed, key=lambda pair: -pair[1])
+
+
+def _log_sum(values: Sequence[float]) -> float:
+    return float(np.logaddexp.reduce(values)) if values else 0.0

@@ -157,10 +157,9 @@ def test_without_words_there_is_no_answer(reader, hits):
 
 def test_the_likelihood_of_a_reference_is_the_mixture_over_sentences(reader):
     extracting = Extracting(reader, encode, encode, Belief(sentences=9))
-    read = extracting._sentences(QUESTION, HITS)
-    logprobs = reader.score(QUESTION, read, "the keeper")
-    logits = np.array([each.score for each in read]) / 0.05
-    prior = np.exp(logits) / np.exp(logits).sum()
-    wanted = -math.log(float((prior * np.exp(logprobs)).sum()))
+    prior = extracting._to_read(QUESTION, HITS)
+    assert sum(map(math.exp, prior.values())) == pytest.approx(1)
+    logprobs = reader.score(QUESTION, list(prior), "the keeper")
+    wanted = -math.log(sum(map(math.exp, map(sum, zip(logprobs, prior.values(), strict=True)))))
     assert extracting.nats(QUESTION, HITS, "the keeper") == pytest.approx(wanted, rel=1e-4)
     assert extracting.nats(QUESTION, (), "the keeper") is None
