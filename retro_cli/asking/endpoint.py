@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -58,7 +59,7 @@ class Endpoint:
 
     def named(self) -> str:
         """The model that is asked. Raises EndpointError where there is not just one to ask."""
-        return self.model or self._only_model()
+        return self.model or self._only_model
 
     def chat(
         self, messages: Sequence[Message], max_tokens: int, temperature: float = 0.0
@@ -81,6 +82,7 @@ class Endpoint:
                     raise self._broken("it does not stop")
                 yield piece
 
+    @cached_property
     def _only_model(self) -> str:
         with self._asked("GET", "/models", None) as response:
             value = self._json(self._read(response))

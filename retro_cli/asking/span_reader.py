@@ -14,10 +14,11 @@ from typing import Any
 import torch
 
 from retro_cli.asking.sentences import Sentence
-from retro_cli.asking.spans import Node, span_tree
+from retro_cli.asking.spans import AFTER, Node, span_tree
 from retro_cli.asking.template import without_specials
 from retro_cli.models.language import LanguageModel
 from retro_cli.readers.cached import CachedNetwork
+from retro_cli.readers.causal import end_tokens
 
 Tensor = Any
 BEAMS, MOST = 3, 24
@@ -62,10 +63,15 @@ class SpanReader:
         self._tokenizer = model.tokenizer
         self._network = CachedNetwork(model.network)
         self._start: list[int] = self._encoded(_examples(), first=True)
-        self._end = self._encoded("\n")[0]
+        self._end = self._line_end(model)
         self._fed = False
         self._question = ""
         self._known: dict[tuple[str, str, str], list[tuple[str, float, int]]] = {}
+
+    def _line_end(self, model: LanguageModel) -> int:
+        """What ends an answer: the line, or the text where a tokenizer knows of no lines."""
+        word, line = self._encoded(f"{AFTER} x"), self._encoded(f"{AFTER} x\n")
+        return line[-1] if line != word else min(end_tokens(model.network), default=line[-1])
 
     def _encoded(self, text: str, *, first: bool = False) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=first)
@@ -125,7 +131,8 @@ class SpanReader:
         """log p(answer, and its end | question, sentence) for each sentence, natural."""
         if not sentences:
             return []
-        target = [*self._encoded(" " + answer.strip()), self._end]
+        behind = self._encoded(f"{AFTER} {answer.strip()}")[len(self._encoded(AFTER)) :]
+        target = [*behind, self._end]
         network = self._begun(len(sentences))
         rows = [self._prompt(question, sentence) for sentence in sentences]
         total = torch.zeros(len(rows))
@@ -181,7 +188,7 @@ def _examples() -> str:
 
 def _told(title: str, text: str, question: str) -> str:
     head = f"Title: {_line(title)}\n" if title.strip() else ""
-    return f"{head}Text: {_line(text)}\nQuestion: {_line(question)}\nAnswer:"
+    return f"{head}Text: {_line(text)}\nQuestion: {_line(question)}\n{AFTER}"
 
 
 def _line(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+AFTER = "Answer:"  # tokenizers spell a word by what is before it
 LONGEST = 16  # words of an answer
 _BEFORE = "£$€¥#"  # marks that belong to the word behind them
 _BEHIND = "%°)]"  # and to the one before
@@ -22,7 +23,7 @@ class Node:
 
 
 def span_tree(text: str, tokenizer: Any, longest: int = LONGEST) -> Node:
-    """Every run of at most ``longest`` words, as it is spelled behind a space.
+    """Every run of at most ``longest`` words, as it is spelled after ``AFTER`` and a space.
 
     A run begins and ends with a word, without the marks around it. tokenizer: a ``Tokenizer`` of
     the tokenizers library whose tokens do not reach from one word into the next.
@@ -34,10 +35,11 @@ def span_tree(text: str, tokenizer: Any, longest: int = LONGEST) -> Node:
     spelled, ends = [], []
     for first, (start, _) in enumerate(words):
         run = words[first : first + longest]
-        spelled.append(" " + text[start : run[-1][1]])
-        ends.append({end - start + 1 for _, end in run})
+        spelled.append(f"{AFTER} {text[start : run[-1][1]]}")
+        ends.append({end - start + len(AFTER) + 1 for _, end in run})
     for encoding, borders in zip(_encoded(tokenizer, spelled), ends, strict=True):
-        _add(root, encoding.ids, encoding.offsets, borders)
+        path = zip(encoding.ids, encoding.offsets, strict=True)
+        _add(root, [(token, *place) for token, place in path if place[1] > len(AFTER)], borders)
     return root
 
 
@@ -45,14 +47,13 @@ def _encoded(tokenizer: Any, texts: list[str]) -> list[Any]:
     return list(tokenizer.encode_batch(texts, add_special_tokens=False)) if texts else []
 
 
-def _add(
-    root: Node, ids: Sequence[int], offsets: Sequence[tuple[int, int]], borders: Collection[int]
-) -> None:
-    """A path of tokens. Of the tokens that make up one character, only the last may end a span."""
+def _add(root: Node, path: Sequence[tuple[int, int, int]], borders: Collection[int]) -> None:
+    """A path of tokens, each with its characters. Of the tokens that make up one character, only
+    the last may end a span."""
     node = root
-    for place, (token, (_, end)) in enumerate(zip(ids, offsets, strict=True)):
+    for place, (token, _, end) in enumerate(path):
         node = node.following.setdefault(token, Node())
-        if end in borders and all(start >= end for start, _ in offsets[place + 1 : place + 2]):
+        if end in borders and all(start >= end for _, start, _ in path[place + 1 : place + 2]):
             node.ends = True
 
 

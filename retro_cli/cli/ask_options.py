@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retro_cli.cli import options
+from retro_cli.errors import NotBuiltYet
 from retro_cli.models.base import DEFAULT_BASE
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from retro_cli.asking.open import AnswerOptions
     from retro_cli.cli.server import Server
     from retro_cli.database import Database
-    from retro_cli.query.search import Find
+    from retro_cli.query.search import Find, Search
 
 READING, LOOKING = "Reading", "Looking up"
 AUTO = "auto"
@@ -122,17 +124,11 @@ class Asking:
         )
 
     def find(self, database: Database) -> Find:
-        """What looks questions up. Raises UsageError."""
-        from retro_cli.errors import UsageError
-        from retro_cli.query.search import DENSE, HYBRID, Search
+        """What looks questions up. Raises UsageError, and NotBuiltYet for an index that lacks."""
+        from retro_cli.query.search import Search
 
         look = partial(database.finder, source=self.source or (), where=self.where)
-        if self.retriever != AUTO:
-            return look(Search(self.retriever))
-        try:
-            return look(Search(HYBRID))
-        except UsageError:
-            return look(Search(DENSE))
+        return hybrid_if_there(look) if self.retriever == AUTO else look(Search(self.retriever))
 
     def opened(
         self, held: ExitStack, db: Path, chosen: AnswerOptions
@@ -146,3 +142,13 @@ class Asking:
         transformers_logging.set_verbosity_error()
         database = None if chosen.closed_book else held.enter_context(Database.open(db))
         return database, open_answerer(chosen, database)
+
+
+def hybrid_if_there(look: Callable[[Search], Find]) -> Find:
+    """Hybrid search, or dense search of a database that has no lexical index."""
+    from retro_cli.query.search import DENSE, HYBRID, Search
+
+    try:
+        return look(Search(HYBRID))
+    except NotBuiltYet:
+        return look(Search(DENSE))

@@ -69,6 +69,7 @@ def write(
     """
     from retro_cli.asking.open import AnswerOptions, open_answerer
     from retro_cli.asking.writing import Serving
+    from retro_cli.cli.ask_options import hybrid_if_there
     from retro_cli.database import Database
 
     chosen = AnswerOptions(reader, endpoint=endpoint, max_tokens=max_tokens)
@@ -78,7 +79,7 @@ def write(
         hits: tuple[Hit, ...] = ()
         if answerer.reads:
             database = held.enter_context(Database.open(db))
-            hits = database.finder()([words], k or PASSAGES)[0].hits
+            hits = hybrid_if_there(database.finder)([words], k or PASSAGES)[0].hits
         reply = answerer.answer(words, hits, None if console.state.json else _print)
     if console.state.json:
         console.record({"prompt": words, **reply.to_json()})

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from reader_helpers import text_hit
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from retro_cli.asking.sentences import priors, scored, sentences_of, shares
 from retro_cli.asking.spans import span_tree
@@ -110,3 +110,14 @@ def test_rare_words_of_the_question_count_more_and_no_words_count_nothing():
     assert found[0] < found[1] < found[2] == pytest.approx(1)
     assert shares("?!", ["the ferry"]).tolist() == [0]
     assert shares("the sheep", ["the ferry", "the boat"]).max() < 0.5
+
+
+def test_a_span_is_spelled_as_it_goes_on_after_the_prompt():
+    """Such tokenizers put a space before a text of its own, and so would spell two."""
+    words = {"▁Answer:": 0, "▁the": 1, "▁ferry": 2, "▁": 3}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="▁"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tree = span_tree("the ferry", tokenizer)
+    assert set(tree.following) == {1, 2}
+    assert tree.following[1].ends
+    assert tree.following[1].following[2].ends

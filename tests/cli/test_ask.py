@@ -11,6 +11,9 @@ from generate_helpers import speaking
 from helpers import process, write_jsonl
 from reader_helpers import saved_language_model
 
+from retro_cli.database import Database
+from retro_cli.errors import NotBuiltYet
+
 QUESTION = "what did the keeper of the light see"
 
 
@@ -98,6 +101,22 @@ def test_many_questions_come_from_a_file_or_standard_input(ask, tmp_path):
 def test_one_source_alone_can_be_asked(ask):
     (reply,) = ask(QUESTION, "--source", "*light.txt", "--json").rows
     assert {hit["source"] for hit in reply["evidence"]} == {reply["evidence"][0]["source"]}
+
+
+def test_a_database_without_a_lexical_index_is_asked_by_vectors(ask, monkeypatch):
+    asked = []
+    plain = Database.finder
+
+    def finder(self, search=None, **how):
+        asked.append(search.retriever)
+        if search.retriever == "hybrid":
+            raise NotBuiltYet("no lexical index", "retro index")
+        return plain(self, search, **how)
+
+    monkeypatch.setattr(Database, "finder", finder)
+    assert ask(QUESTION, "--json").rows[0]["evidence"]
+    assert asked == ["hybrid", "dense"]
+    assert ask(QUESTION, "--retriever", "hybrid").code == 2
 
 
 @pytest.mark.parametrize("name", ["in-context", "closed-book"])
