@@ -6,18 +6,36 @@ from typing import Any
 
 
 def table(result: dict[str, Any]) -> str:
-    """The measures of ``docs/results.md``: a row each, a column a condition."""
+    """What was aimed at; the measures, a column a condition; the answers that were to change."""
     conditions = result["facts"]["report"]["measured"]
-    names = list(conditions)
-    lines = ["| | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
-    for measure in conditions[names[0]]:
-        cells = [_told(conditions[name][measure]) for name in names]
-        lines.append(f"| {measure} | " + " | ".join(cells) + " |")
-    lines += ["", "| question | before | second edition | filtered |", "| --- | --- | --- | --- |"]
-    for change in result["facts"]["updates"]:
-        cells = [change["question"], change["before"], change["after"], change["filtered"] or "-"]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
+    changes = [
+        [change["question"], change["before"], change["after"], change["filtered"] or "(refused)"]
+        for change in result["facts"]["updates"]
+    ]
+    targets = [
+        [line["what"], line["target"], line["measured"], "met" if line["met"] else "**missed**"]
+        for line in result["lines"]
+    ]
+    parts = [
+        _table(["aim", "target", "measured", ""], targets),
+        _table(["", *conditions], _measures(conditions)),
+        _table(["question", "before", "second edition", "yearbook filtered"], changes),
+    ]
+    return "\n\n".join(parts)
+
+
+def _measures(conditions: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """A row for each measure that any condition has a value of."""
+    names = next(iter(conditions.values()))
+    rows = [[name, *(_told(values[name]) for values in conditions.values())] for name in names]
+    return [row for row in rows if set(row[1:]) != {"-"}]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines
+    )
 
 
 def _told(value: dict[str, Any]) -> str:

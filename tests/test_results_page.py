@@ -12,6 +12,7 @@ import pytest
 from helpers import write_jsonl
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+import ask_page
 import curves
 import encoder_page
 import held_out
@@ -210,3 +211,25 @@ def test_what_an_encoder_gains_is_on_the_page_as_it_was_measured():
     assert "| 952 | 3,594 | 100 | 0.894 (0.872 to 0.915) |" in encoder_page.render(found)
     page, results = encoder_page.PAGE.read_text(), json.loads(encoder_page.RESULTS.read_text())
     assert encoder_page.insert(page, encoder_page.render(results), "encoder") == page
+
+
+def test_the_answers_page_has_a_row_a_measure_and_hides_what_nobody_measured():
+    none = {"value": None, "low": None, "high": None, "documents": 0}
+    measures = {
+        "right": estimate(0.5),
+        "bits per byte": none,
+        "quotes verbatim": {**none, "value": 1},
+    }
+    closed = {"right": estimate(0.1), "bits per byte": none, "quotes verbatim": none}
+    change = {"question": "a | b?", "before": "old", "after": "new", "filtered": ""}
+    line = {"what": "w", "target": "t", "measured": "m", "met": False}
+    facts = {
+        "report": {"measured": {"reader": measures, "closed-book": closed}},
+        "updates": [change],
+    }
+    text = ask_page.table({"lines": [line], "facts": facts})
+    assert "| right | 0.50 (0.49 to 0.51) | 0.10 (0.09 to 0.11) |" in text
+    assert "| quotes verbatim | 1.00 | - |" in text
+    assert "bits per byte" not in text
+    assert "| a \\| b? | old | new | (refused) |" in text
+    assert "**missed**" in text
