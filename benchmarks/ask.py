@@ -22,7 +22,6 @@ from transformers.utils import logging as transformers_logging
 
 from retro_cli.asking.open import AnswerOptions, open_answerer
 from retro_cli.asking.writing import CLOSED_BOOK
-from retro_cli.corpus.questions import Question, read_questions
 from retro_cli.database import Database
 from retro_cli.evaluate.answers import right
 from retro_cli.evaluate.bootstrap import Estimate
@@ -30,6 +29,7 @@ from retro_cli.evaluate.gold import GoldChunks
 from retro_cli.evaluate.qa import CLOSED, GOLD, READER, Condition, Judged, answer_all, judged
 from retro_cli.evaluate.qa_report import QaReport, report
 from retro_cli.events import Silent
+from retro_cli.exchange.questions import Question, all_questions
 from retro_cli.query.search import HYBRID, Find, Search
 
 SAMPLE = Path(__file__).parent.parent / "sample_corpus"
@@ -204,7 +204,7 @@ def main() -> None:
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
     transformers_logging.set_verbosity_error()
-    questions = read_questions(SAMPLE / "questions.jsonl")
+    questions = all_questions(str(SAMPLE / "questions.jsonl"))
     if chosen.limit:
         questions = random.Random(1).sample(questions, chosen.limit)
     result = measured(chosen.work.resolve(), questions)

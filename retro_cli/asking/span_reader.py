@@ -16,9 +16,8 @@ import torch
 from retro_cli.asking.sentences import Sentence
 from retro_cli.asking.spans import AFTER, Node, span_tree
 from retro_cli.asking.template import without_specials
-from retro_cli.models.language import LanguageModel
+from retro_cli.models.language import LanguageModel, end_tokens
 from retro_cli.readers.cached import CachedNetwork
-from retro_cli.readers.causal import end_tokens
 
 Tensor = Any
 BEAMS, MOST = 3, 24
@@ -71,7 +70,10 @@ class SpanReader:
     def _line_end(self, model: LanguageModel) -> int:
         """What ends an answer: the line, or the text where a tokenizer knows of no lines."""
         word, line = self._encoded(f"{AFTER} x"), self._encoded(f"{AFTER} x\n")
-        return line[-1] if line != word else min(end_tokens(model.network), default=line[-1])
+        if line != word:
+            return line[-1]
+        network = model.network
+        return min(end_tokens(network.generation_config, network.config), default=line[-1])
 
     def _encoded(self, text: str, *, first: bool = False) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=first)

@@ -11,7 +11,6 @@ import typer
 from retro_cli.cli import ask_show, console, options
 from retro_cli.cli.ask_options import Asking
 from retro_cli.cli.command import command
-from retro_cli.cli.query_input import read_queries
 from retro_cli.cli.server import Server
 from retro_cli.errors import UsageError
 
@@ -73,7 +72,9 @@ def _asked(question: str | None, queries: str | None) -> Iterator[tuple[str, str
     if (question is None) == (queries is None):
         raise UsageError("give a QUESTION, or --queries", 'retro ask DB "who keeps the light?"')
     if queries is not None:
-        return read_queries(queries)
+        from retro_cli.exchange.questions import read_questions
+
+        return ((each.id, each.text) for each in read_questions(queries))
     if not str(question).strip():
         raise UsageError("the question is empty", 'retro ask DB "who keeps the light?"')
     return iter([("1", str(question).strip())])

@@ -83,12 +83,12 @@ def qa(
 
     Intervals are over questions. One without an answer should be refused.
     """
-    from retro_cli.corpus.questions import read_questions
     from retro_cli.evaluate.gold import GoldChunks
     from retro_cli.evaluate.qa import answer_all
     from retro_cli.evaluate.qa_report import report
+    from retro_cli.exchange.questions import all_questions
 
-    asked = read_questions(questions)[:limit]
+    asked = all_questions(str(questions), limit)
     chosen = asking.answer_options(server)
     with ExitStack() as held:
         database, conditions = _conditions(held, db, asking, chosen, gold, closed_book)

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from retro_cli.asking.sentences import passage, shares
-from retro_cli.corpus.questions import Question
 from retro_cli.evaluate.answers import contains
+from retro_cli.exchange.questions import Question
 from retro_cli.query.retrieve import Hit, Retriever
 from retro_cli.store.tables import read_columns
 

@@ -9,10 +9,10 @@ from typing import Any
 from retro_cli.asking.answerer import Answerer
 from retro_cli.asking.reply import Reply
 from retro_cli.asking.sentences import passage
-from retro_cli.corpus.questions import Question
 from retro_cli.evaluate.answers import contains, exact_match, f1, right
 from retro_cli.evaluate.gold import GoldChunks, same_document
 from retro_cli.events import SILENT, Progress
+from retro_cli.exchange.questions import Question
 from retro_cli.query.retrieve import Hit
 from retro_cli.query.search import Find
 

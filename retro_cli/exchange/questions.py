@@ -10,7 +10,7 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import PurePath
 from typing import Any
@@ -21,12 +21,13 @@ from retro_cli.exchange.lines import called, numbered_lines
 _ID = ("_id", "id", "qid", "query_id", "question_id")
 _TEXT = ("text", "question", "query", "input")
 _ANSWERS = ("answers", "answer", "target")
+_DOCUMENTS = ("doc_ids", "doc_id", "documents")
 _GOLD = ("doc_id", "doc_ids", "documents", "wikipedia_id", "passage_id", "psg_id", "docid")
 _HEADER = {*_ID, *_TEXT, *_ANSWERS, "query-id"}
 _TABLES = {".tsv", ".tab", ".csv"}
 _COMPRESSED = {".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz"}
 _LIST = re.compile(r"\s*\[\s*(\{|\]|$)")  # how a list of objects begins
-_LITERAL = re.compile(r"\[\s*(['\"]|\])")  # how a list of strings begins in Python
+_LITERAL = re.compile(r"\[.*\]$", re.DOTALL)  # a list, as Python or JSON writes it
 _LONGEST_LITERAL = 1 << 20  # characters
 
 _HINT = "a question needs a field 'text' or 'question', or a line of its own"
@@ -36,12 +37,14 @@ _Parse = Callable[[int, str], "Question"]
 
 @dataclass(frozen=True)
 class Question:
-    """answers: each of them is right. documents: the ids of those said to hold the answer."""
+    """answers: each of them is right; none where they are not known. documents: the ids of those
+    said to hold the answer. fields: all that a JSON object said."""
 
     id: str
     text: str
     answers: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 def read_questions(name: str) -> Iterator[Question]:
@@ -57,7 +60,7 @@ def _read(lines: Iterator[tuple[int, str]], name: str) -> Iterator[Question]:
     first = next(lines, None)
     if first is None:
         return
-    if _LIST.match(first[1]):
+    if _LIST.match(first[1]) or (_is_json(name) and first[1].lstrip().startswith("[")):
         yield from _listed("\n".join([first[1], *(line for _, line in lines)]), called(name))
         return
     header = set(first[1].lower().split("\t"))
@@ -88,9 +91,24 @@ def all_questions(name: str, limit: int | None = None) -> list[Question]:
     return questions
 
 
+def with_answers(questions: Iterable[Question], name: str) -> list[Question]:
+    """Those that have an answer. Raises UsageError if none has."""
+    found = [question for question in questions if question.answers]
+    if not found:
+        raise UsageError(
+            f"no question of {name} has an answer",
+            'each needs a field "answers", a list of texts, or "answer"',
+        )
+    return found
+
+
 def _is_table(name: str) -> bool:
     path = PurePath(name.lower())
     return (path.with_suffix("") if path.suffix in _COMPRESSED else path).suffix in _TABLES
+
+
+def _is_json(name: str) -> bool:
+    return name.lower().endswith((".json", ".jsonl"))
 
 
 def _is_answered(line: str) -> bool:
@@ -116,7 +134,9 @@ def _answered_row(number: int, line: str) -> Question:
     text, tab, literal = line.rpartition("\t")
     if not tab or not text.strip():
         raise ValueError("no tab between a question and its answers")
-    return Question(str(number), _unquoted(text).strip(), python_strings(_unquoted(literal)))
+    cell = _unquoted(literal)
+    answers = python_strings(cell) if cell.startswith(("[", "(")) else _strings([cell])
+    return Question(str(number), _unquoted(text).strip(), answers)
 
 
 def _unquoted(field: str) -> str:
@@ -161,7 +181,8 @@ def _question(value: Any, number: int) -> Question:
     if not isinstance(text, str) or not text.strip():
         raise ValueError("no text")
     named = (value[name] for name in _ID if value.get(name) not in (None, ""))
-    return Question(str(next(named, number)), text.strip(), _answers(value), _documents(value))
+    answers, documents = _answers(value), _documents(value)
+    return Question(str(next(named, number)), text.strip(), answers, documents, value)
 
 
 def _answers(value: Mapping[str, Any]) -> tuple[str, ...]:
@@ -176,7 +197,7 @@ def _answers(value: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _documents(value: Mapping[str, Any]) -> tuple[str, ...]:
     """The question's own field, or KILT's provenance, or DPR's positive passages."""
-    given = value.get("doc_ids", value.get("doc_id"))
+    given = next((value[name] for name in _DOCUMENTS if name in value), None)
     if given is not None:
         return _strings(given if isinstance(given, list) else [given])
     items = [item for output in _outputs(value) for item in _objects(output.get("provenance"))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from retro_cli.models.language import LanguageModel
+from retro_cli.models.language import LanguageModel, end_tokens
 
 
 class CausalReader:
@@ -15,7 +15,9 @@ class CausalReader:
         self.network = model.network
         self.tokenizer = model.tokenizer
         self.k = k
-        self.ends: Collection[int] = end_tokens(model.network)
+        self.ends: Collection[int] = end_tokens(
+            model.network.generation_config, model.network.config
+        )
         self.longest: int | None = window_of(model.network)
 
     def encode(self, text: str) -> list[int]:
@@ -34,15 +36,6 @@ class CausalReader:
         """The special tokens that the tokenizer puts before every text."""
         first = self.tokenizer.bos_token_id
         return [first] if first is not None and self.encode("a")[:1] == [first] else []
-
-
-def end_tokens(network: Any) -> frozenset[int]:
-    """What ends a text: of the generation settings, else of the model's configuration."""
-    for config in (network.generation_config, network.config):
-        ends = getattr(config, "eos_token_id", None)
-        if ends is not None:
-            return frozenset([ends] if isinstance(ends, int) else ends)
-    return frozenset()
 
 
 def window_of(network: Any) -> int | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from retro_cli.query.hits import Hit
 from retro_cli.readers.cached import CachedNetwork
 from retro_cli.readers.causal import CausalReader
 from retro_cli.readers.interface import Evidence, Step
@@ -28,6 +29,9 @@ class ClosedBookReading:
 
     def receive(self, evidence: Sequence[Evidence]) -> None:
         """There is none that it asked for."""
+
+    def forget(self, shown: Callable[[Hit], bool]) -> None:
+        """There is nothing to forget."""
 
     def step(self) -> Step:
         logprobs = self._network.next_logprobs(self._ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from retro_cli.errors import UsageError
 from retro_cli.models.language import LanguageModel
@@ -116,6 +116,11 @@ class InContextReading:
             known.append(item)
         self._context = [self._reader.context(item, self.length) for item in evidence]
         self._looked = self.length
+
+    def forget(self, shown: Callable[[Hit], bool]) -> None:
+        latest = [known[-1] for known in self._evidence if known]
+        if not all(shown(hit) for found in latest for hit in found.hits):
+            self._context, self._looked = [[] for _ in self._ids], 0
 
     def step(self) -> Step:
         rows = [

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from retro_cli.models.language import LanguageModel
+from retro_cli.models.language import LanguageModel, end_tokens
 from retro_cli.models.nearest import interpolated, noted_states, vote_logprobs, vote_weights
 from retro_cli.query.hits import Hit
+from retro_cli.readers.cached import CachedNetwork
 from retro_cli.readers.interface import Evidence, Step
 from retro_cli.readers.neighbourhood import ChunkKeyMaker, ChunkKeys, Found, StoredKeys
-from retro_cli.readers.rows import CausalRows, end_tokens
 from retro_cli.readers.votes import Votes
 
 Tensor = Any
@@ -51,7 +51,7 @@ class KnnLmReader:
         self.makes = ChunkKeyMaker(self.model, before)
         self.k = k or HITS
         self.stride = stride or STRIDE
-        self.ends: Collection[int] = end_tokens(self.model)
+        self.ends: Collection[int] = end_tokens(self.model.generation_config, self.model.config)
         self.longest: int | None = getattr(self.model.config, "max_position_embeddings", None)
 
     def encode(self, text: str) -> list[int]:
@@ -72,21 +72,22 @@ class KnnLmReading:
 
     def __init__(self, reader: KnnLmReader, prompt: Sequence[int]) -> None:
         self._reader = reader
-        self._rows = CausalRows(reader.model, prompt)
+        self._ids = [list(prompt)]
+        self._network = CachedNetwork(reader.model)
         self._evidence: list[list[Evidence]] = [[]]
         self._keys: list[ChunkKeys | None] = [None]
         self._looked: int | None = None  # tokens at the last look-up
 
     def queries(self) -> list[str]:
-        reader, length = self._reader, self._rows.length
+        reader, length = self._reader, len(self._ids[0])
         if reader.stored is not None:
             return []
         if self._looked is not None and length - self._looked < reader.stride:
             return []
-        return [reader.decode(ids[-QUERY:]).strip("�") for ids in self._rows.ids]
+        return [reader.decode(ids[-QUERY:]).strip("�") for ids in self._ids]
 
     def receive(self, evidence: Sequence[Evidence]) -> None:
-        self._looked = self._rows.length
+        self._looked = len(self._ids[0])
         for row, found in enumerate(evidence):
             self._evidence[row].append(found)
             self._keys[row] = self._reader.makes.keys(found)
@@ -102,7 +103,7 @@ class KnnLmReading:
     def step(self) -> Step:
         reader = self._reader
         with noted_states(reader.model) as noted:
-            base = self._rows.logits().log_softmax(dim=-1)
+            base = self._network.next_logprobs(self._ids)
         found = self._nearest(noted[-1][:, -1].float().cpu())
         weights = [vote_weights(each.distances, reader.votes.temperature) for each in found]
         logprobs = base.clone()
@@ -158,9 +159,10 @@ class KnnLmReading:
         return {"lambda": self._reader.votes.weight if voters else 0.0, "knn": voters}
 
     def advance(self, parents: Sequence[int], tokens: Sequence[int]) -> None:
-        if self._rows.advance(parents, tokens):
-            self._evidence = [list(self._evidence[row]) for row in parents]
-            self._keys = [self._keys[row] for row in parents]
+        self._network.pick(parents)
+        self._ids = [[*self._ids[row], token] for row, token in zip(parents, tokens, strict=True)]
+        self._evidence = [list(self._evidence[row]) for row in parents]
+        self._keys = [self._keys[row] for row in parents]
 
     def evidence(self, row: int) -> list[Evidence]:
         return list(self._evidence[row])

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from retro_cli.models.language import end_tokens
 from retro_cli.models.memorizing import MemorizingModel, Passed
 from retro_cli.models.memory import Memory, side_by_side
 from retro_cli.query.hits import Hit
 from retro_cli.readers.interface import Evidence, Step
-from retro_cli.readers.rows import end_tokens
 
 Tensor = Any
 HITS, STRIDE, QUERY = 8, 64, 64
@@ -42,7 +42,7 @@ class MemorizingReader:
         """k: chunks a look-up. record: whether steps say how much was read of each."""
         self.model, self._tokenizer = model, tokenizer
         self.k, self.stride, self.record = k or HITS, stride or STRIDE, record
-        self.ends: Collection[int] = end_tokens(model.base)
+        self.ends: Collection[int] = end_tokens(model.base.generation_config, model.base.config)
         self.longest: int | None = None  # what leaves the window is in memory
         self._known: OrderedDict[bytes, Memory] = OrderedDict()
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from retro_cli.config import fingerprint
-from retro_cli.corpus.questions import Question
 from retro_cli.embeddings.pairing import BESIDE, pair
 from retro_cli.embeddings.resolve import ResolvedEncoder, resolve
 from retro_cli.errors import UsageError
 from retro_cli.events import SILENT, Progress
+from retro_cli.exchange.questions import Question
 from retro_cli.models.language import find_device
 from retro_cli.models.tower import Tower
 from retro_cli.query.retrieve import Retriever

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retro_cli.config import fingerprint
-from retro_cli.corpus.questions import Question, read_questions, with_answers
 from retro_cli.events import Progress
+from retro_cli.exchange.questions import Question, all_questions, with_answers
 from retro_cli.query.retrieve import Retriever
 from retro_cli.training.collapse import Spread
 from retro_cli.training.course import Outcome
@@ -30,8 +30,8 @@ class CourseReport:
 
 def answered(path: Path, progress: Progress) -> list[Question]:
     """The questions of a file that have answers. Raises UsageError if none has."""
-    every = read_questions(path)
-    found = with_answers(every, path)
+    every = all_questions(str(path))
+    found = with_answers(every, str(path))
     if len(found) < len(every):
         left = len(every) - len(found)
         progress.note(f"{path}: {counted(left, 'question')} without an answer left out")

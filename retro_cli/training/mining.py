@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from retro_cli.corpus.questions import Question
+from retro_cli.exchange.questions import Question
 
 Ids = npt.NDArray[np.int64]
 Rank = Callable[[str, int], list[int]]  # a text -> places of the best passages, at most so many

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from retro_cli.chunks.rows import Chunk
-from retro_cli.corpus.questions import Question
+from retro_cli.exchange.questions import Question
 from retro_cli.models.language import CAUSAL, LanguageModel, end_tokens
 from retro_cli.query.retrieve import Retriever
 from retro_cli.training.course import CourseSettings, places

@@ -335,7 +335,7 @@ BROKEN = [
     ("{", "line 1"),
     ('{"answers": ["a"]}', "question"),
     ("", "no questions"),
-    ("[1]", "entry"),
+    ("[1]", "item 1"),
 ]
 
 

@@ -15,6 +15,7 @@ from retro_cli.exchange.questions import (
     all_questions,
     python_strings,
     read_questions,
+    with_answers,
 )
 
 
@@ -154,3 +155,23 @@ def test_a_set_needs_a_question_and_an_id_for_each(tmp_path):
     with pytest.raises(UsageError, match="two questions have the id 'a'"):
         all_questions(str(path))
     assert all_questions(str(path), 1) == [Question("a", "b")]
+
+
+def test_all_that_an_object_says_is_kept_with_the_documents_that_it_names(tmp_path):
+    asked = {"question": "How many?", "answer": 171, "documents": ["x", "y"], "kind": "single"}
+    (tmp_path / "q.jsonl").write_text(json.dumps(asked))
+    (found,) = all_questions(str(tmp_path / "q.jsonl"))
+    assert (found.answers, found.documents, found.fields) == (("171",), ("x", "y"), asked)
+
+
+def test_a_cell_of_answers_may_be_one_plain_answer(tmp_path):
+    (tmp_path / "q.tsv").write_text("who\t['Ines']\nwhere\tthe old mole\n")
+    found = all_questions(str(tmp_path / "q.tsv"))
+    assert [question.answers for question in found] == [("Ines",), ("the old mole",)]
+
+
+def test_only_questions_with_answers_can_be_learned_from():
+    known, unknown = Question("1", "Who?", ("Ines",)), Question("2", "Why?")
+    assert with_answers([known, unknown], "q.jsonl") == [known]
+    with pytest.raises(UsageError, match="no question of"):
+        with_answers([unknown], "q.jsonl")

@@ -21,6 +21,8 @@ from retro_cli.training.memorizing import MemoryTraining, train_memory
 
 MODELS = {
     "retro": "retro",
+    "closed-book": "llama",
+    "in-context": "llama",
     "rag-token": "llama",
     "rag-sequence": "bart",
     "knn-lm": "llama",

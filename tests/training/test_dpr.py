@@ -9,8 +9,8 @@ import pytest
 import torch
 from fact_helpers import encoder_folder
 
-from retro_cli.corpus.questions import Question
 from retro_cli.embeddings.resolve import resolve
+from retro_cli.exchange.questions import Question
 from retro_cli.models.tower import Tower
 from retro_cli.training.checkpoint import Checkpoints
 from retro_cli.training.course import Course, CourseSettings
