@@ -15,7 +15,7 @@
   + TrainingDiverged             1  the loss is no number any more; the last checkpoint is whole
   + EndpointError                1  a server with a language model does not answer as it should
 
-Two endings are not errors of their own: a run that set records aside exits 3
+Two endings are not errors of their own: a run that set records or queries aside exits 3
 (``EXIT_QUARANTINED``), and Ctrl-C exits 130 (``EXIT_INTERRUPTED``).
 """
 

@@ -12,11 +12,11 @@ import typer
 from retro_cli.cli import console, options, render
 from retro_cli.cli.command import command
 from retro_cli.cli.query_input import load_vectors
-from retro_cli.errors import UsageError
+from retro_cli.errors import EXIT_QUARANTINED, UsageError
 
 if TYPE_CHECKING:
     from retro_cli.exchange.answers import Locate, Place
-    from retro_cli.exchange.questions import Question
+    from retro_cli.exchange.questions import NoQuestion, Question
     from retro_cli.query.finder import Finder
     from retro_cli.query.retrieve import Answer, Hit, Retriever
 
@@ -101,7 +101,8 @@ def query(
         check_output(out)
     with Database.open(db, query_encoder) as database:
         finder = database.finder(search, source=source or (), where=where)
-        found = _answers(finder, text, queries, vectors, k)
+        unanswered: list[str] = []
+        found = _answers(finder, text, queries, vectors, k, unanswered)
         locate = _locate(database.retriever)
         if out is None:
             render.write(found, shape, sys.stdout, locate, explain=explain)
@@ -110,6 +111,8 @@ def query(
         else:
             with disk_errors(out), out.open("w", encoding="utf-8", newline="") as file:
                 render.write(found, shape, file, locate, explain=explain)
+    if unanswered:
+        raise typer.Exit(EXIT_QUARANTINED)
 
 
 def ask(db: Path, text: str, k: int) -> None:
@@ -117,7 +120,7 @@ def ask(db: Path, text: str, k: int) -> None:
     from retro_cli.database import Database
 
     with Database.open(db) as database:
-        answers = _answers(database.finder(), text, None, None, k)
+        answers = _answers(database.finder(), text, None, None, k, [])
         render.write(answers, _shape(None, True), sys.stdout, _locate(database.retriever))
 
 
@@ -142,18 +145,36 @@ def _level(asked: str | None, shape: str) -> str:
 
 
 def _answers(
-    find: Finder, text: str | None, queries: str | None, vectors: Path | None, k: int
-) -> Iterator[tuple[Question, Answer]]:
-    """As they come. Files are opened at once."""
-    from retro_cli.exchange.questions import Question, read_questions
+    find: Finder,
+    text: str | None,
+    queries: str | None,
+    vectors: Path | None,
+    k: int,
+    unanswered: list[str],
+) -> Iterator[tuple[Question, Answer] | NoQuestion]:
+    """As they come. Files are opened at once. What is no question is noted in ``unanswered``."""
+    from retro_cli.exchange.questions import Question, read_stream
 
     if vectors is not None:
         rows = load_vectors(vectors)
         return (
             (Question(str(n), ""), find.vectors(row[None], k)[0]) for n, row in enumerate(rows, 1)
         )
-    asked = read_questions(queries) if queries is not None else [Question("1", text or "")]
-    return ((each, find([each.text], k)[0]) for each in asked)
+    asked = read_stream(queries) if queries is not None else iter([Question("1", text or "")])
+    return _each(find, asked, k, unanswered)
+
+
+def _each(
+    find: Finder, asked: Iterator[Question | NoQuestion], k: int, unanswered: list[str]
+) -> Iterator[tuple[Question, Answer] | NoQuestion]:
+    from retro_cli.exchange.questions import NoQuestion
+
+    for each in asked:
+        if isinstance(each, NoQuestion):
+            unanswered.append(each.id)
+            yield each
+        else:
+            yield each, find([each.text], k)[0]
 
 
 def _locate(retriever: Retriever) -> Locate:

@@ -13,7 +13,7 @@ from retro_cli.cli.console import clean, say, styled, width
 
 if TYPE_CHECKING:
     from retro_cli.exchange.answers import Locate
-    from retro_cli.exchange.questions import Question
+    from retro_cli.exchange.questions import NoQuestion, Question
     from retro_cli.query.retrieve import Answer, Hit
 
 FORMATS = ("table", "json", "csv", "parquet", "trec", "msmarco", "dpr", "fid", "kilt")
@@ -35,8 +35,8 @@ FIELDS = (
 )
 INDENT = "    "
 
-# As they come
-Found = Iterable[tuple["Question", "Answer"]]
+# As they come; what is no question has no answer
+Found = Iterable["tuple[Question, Answer] | NoQuestion"]
 
 
 def write(found: Found, shape: str, out: TextIO, locate: Locate, *, explain: bool = False) -> None:
@@ -44,21 +44,23 @@ def write(found: Found, shape: str, out: TextIO, locate: Locate, *, explain: boo
 
     locate: where a hit stands in its document, for KILT.
     """
+    if shape == "json":
+        _write_json(found, out, explain)
+        return
+    answered = _answered(found)
     if shape in OF_ANSWERS:
         from retro_cli.exchange.answers import records
 
-        for piece in records(((asked, answer.hits) for asked, answer in found), shape, locate):
+        for piece in records(((asked, answer.hits) for asked, answer in answered), shape, locate):
             out.write(piece)
             out.flush()
         return
     table = csv.writer(out) if shape == "csv" else None
     if table:
         table.writerow(FIELDS)
-    for asked, answer in found:
+    for asked, answer in answered:
         if table:
             table.writerows(list(_row(asked.id, hit).values()) for hit in answer.hits)
-        elif shape == "json":
-            out.write(json.dumps(_json(asked, answer, explain), ensure_ascii=False) + "\n")
         elif shape in OF_DOCUMENTS:
             out.writelines(_run(asked.id, answer, shape))
         else:
@@ -72,7 +74,7 @@ def write_parquet(found: Found, path: Path) -> None:
 
     from retro_cli.store.atomic import replacing
 
-    rows = [_row(asked.id, hit) for asked, answer in found for hit in answer.hits]
+    rows = [_row(asked.id, hit) for asked, answer in _answered(found) for hit in answer.hits]
     with replacing(path) as temporary:
         pq.write_table(pa.Table.from_pylist(rows), temporary)
 
@@ -94,6 +96,25 @@ def shortened_path(path: str, room: int) -> str:
 
 def _row(identity: str, hit: Hit) -> dict[str, Any]:
     return {name: identity if name == "query" else getattr(hit, name) for name in FIELDS}
+
+
+def _answered(found: Found) -> Iterator[tuple[Question, Answer]]:
+    """What has an answer; of the rest a remark says why it has none."""
+    for each in found:
+        if isinstance(each, tuple):
+            yield each
+        else:
+            say(clean(f"query {each.id} has no answer: {each.error}"))
+
+
+def _write_json(found: Found, out: TextIO, explain: bool) -> None:
+    for each in found:
+        if isinstance(each, tuple):
+            value = _json(*each, explain)
+        else:
+            value = {"query": each.id, "error": each.error, "hits": []}
+        out.write(json.dumps(value, ensure_ascii=False) + "\n")
+        out.flush()
 
 
 def _json(asked: Question, answer: Answer, explain: bool) -> dict[str, Any]:

@@ -20,11 +20,12 @@ def called(name: str) -> str:
     return "standard input" if name == STDIN else name
 
 
-def numbered_lines(name: str) -> Iterator[tuple[int, str]]:
+def numbered_lines(name: str, *, every: bool = False) -> Iterator[tuple[int, str]]:
     """(number, line without its end) of each line that is not blank; a file may be compressed.
 
-    Raises InputNotFound at once for what cannot be opened; while it is read, for what cannot be
-    read, and UsageError for what is not UTF-8.
+    every: also of blank lines, and of what is not UTF-8, its bytes being lone surrogates. Raises
+    InputNotFound at once for what cannot be opened; while it is read, for what cannot be read, and
+    UsageError for what is not UTF-8.
     """
     if name == STDIN and sys.stdin is None:
         raise InputNotFound("standard input is closed", _HINT)
@@ -32,14 +33,15 @@ def numbered_lines(name: str) -> Iterator[tuple[int, str]]:
         raw = open(sys.stdin.fileno() if name == STDIN else name, "rb", closefd=name != STDIN)  # noqa: SIM115
     except OSError as error:
         raise _unreadable(name, error) from error
-    return _read(raw, name)
+    return _read(raw, name, every)
 
 
-def _read(raw: io.BufferedReader, name: str) -> Iterator[tuple[int, str]]:
+def _read(raw: io.BufferedReader, name: str, every: bool) -> Iterator[tuple[int, str]]:
+    errors = "surrogateescape" if every else "strict"
     try:
-        with io.TextIOWrapper(_plain(raw, name), encoding="utf-8-sig") as lines:
+        with io.TextIOWrapper(_plain(raw, name), encoding="utf-8-sig", errors=errors) as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip():
+                if every or line.strip():
                     yield number, line.rstrip("\r\n")
     except UnicodeDecodeError as error:
         byte = f"byte 0x{error.object[error.start]:02x}, {error.reason}"

@@ -47,16 +47,36 @@ class Question:
     fields: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
+@dataclass(frozen=True)
+class NoQuestion:
+    """A line that is none, and why."""
+
+    id: str
+    error: str
+
+
 def read_questions(name: str) -> Iterator[Question]:
     """The questions of a file, or of standard input (``-``) as they arrive.
 
     One without an id is named by its line, or by its place in a list. Raises InputNotFound at once
     for what cannot be opened, and later UsageError that names the line of what is no question.
     """
-    return _read(numbered_lines(name), name)
+    return _refusing(_read(numbered_lines(name), name), name)
 
 
-def _read(lines: Iterator[tuple[int, str]], name: str) -> Iterator[Question]:
+def _refusing(found: Iterator[Question | NoQuestion], name: str) -> Iterator[Question]:
+    for each in found:
+        if isinstance(each, NoQuestion):
+            raise UsageError(f"{called(name)}, line {each.id}: {each.error}", _HINT)
+        yield each
+
+
+def read_stream(name: str) -> Iterator[Question | NoQuestion]:
+    """The same of each line, also of blank ones: what is no question does not end it."""
+    return _read(numbered_lines(name, every=True), name)
+
+
+def _read(lines: Iterator[tuple[int, str]], name: str) -> Iterator[Question | NoQuestion]:
     first = next(lines, None)
     if first is None:
         return
@@ -70,9 +90,12 @@ def _read(lines: Iterator[tuple[int, str]], name: str) -> Iterator[Question]:
         parse = _answered_row if answered else _row
     for number, line in lines if _is_table(name) and header <= _HEADER else chain([first], lines):
         try:
-            yield parse(number, line)
+            _check_utf8(line)
+            question = parse(number, line)
+            _check_utf8(question.text)
+            yield question
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"{called(name)}, line {number}: {error}", _HINT) from error
+            yield NoQuestion(str(number), str(error))
 
 
 def all_questions(name: str, limit: int | None = None) -> list[Question]:
@@ -102,6 +125,11 @@ def with_answers(questions: Iterable[Question], name: str) -> list[Question]:
     return found
 
 
+def _check_utf8(text: str) -> None:
+    """Raises UnicodeError for bytes that were not UTF-8, and for halves of characters."""
+    text.encode("utf-8", "surrogateescape").decode("utf-8")
+
+
 def _is_table(name: str) -> bool:
     path = PurePath(name.lower())
     return (path.with_suffix("") if path.suffix in _COMPRESSED else path).suffix in _TABLES
@@ -118,6 +146,8 @@ def _is_answered(line: str) -> bool:
 
 def _line(number: int, line: str) -> Question:
     words = line.strip()
+    if not words:
+        raise ValueError("the line is blank")
     if not words.startswith("{"):
         return Question(str(number), words)
     return _question(json.loads(words), number)

@@ -37,11 +37,43 @@ def test_a_query_without_an_id_is_named_by_its_line(ask):
     assert [row["query"] for row in asked.rows] == ["1", "2", "3", "b", "0", "a"]
 
 
-def test_queries_that_are_no_utf8_are_refused_in_words(ask):
-    refused = ask(b"caf\xe9\n")
-    assert refused.code == 2
-    assert "is not UTF-8 (byte 0xe9" in refused.err
-    assert "defect" not in refused.err
+BAD = {
+    b"": "the line is blank",
+    b"  \t": "the line is blank",
+    b"caf\xe9": "can't decode byte 0xe9",
+    b"{nonsense": "Expecting property name",
+    b'{"a":' * 100_000: "recursion",
+    b'{"id": "x"}': "no text",
+    b'{"id": "x", "text": 7}': "no text",
+    b'{"text": "  "}': "no text",
+    b'{"text": "\\ud800"}': "surrogates not allowed",
+    b"[" * 3 + b"{": "",  # words, as any other
+}
+
+
+def test_each_line_is_answered_also_one_that_is_no_query(ask):
+    good = b"the ferry"
+    asked = ask(b"\n".join([good, *BAD, good]) + b"\n")
+    assert asked.code == 3
+    first, *bad, last = asked.rows
+    assert first["hits"] == last["hits"] != []
+    assert len(bad) == len(BAD)
+    for row, why in zip(bad, BAD.values(), strict=True):
+        assert why in row.get("error", "")
+        assert bool(why) != bool(row["hits"])
+    assert [row["query"] for row in bad[:5]] == ["2", "3", "4", "5", "6"]
+
+
+@pytest.mark.parametrize("shape", ["csv", "trec", "table", "parquet"])
+def test_a_line_that_is_no_query_is_told_where_no_row_can_tell_it(retro, db, tmp_path, shape):
+    words = ["query", db, "--queries", "-", "-k", 2, "--format", shape, "--out"]
+    alone = retro(*words, "a", stdin=b"the ferry\n")
+    assert alone.code == 0
+    mixed = retro(*words, "b", stdin=b"the ferry\n\n{nonsense\n")
+    assert mixed.code == 3
+    assert "query 2 has no answer: the line is blank" in mixed.err
+    assert "query 3 has no answer: Expecting" in mixed.err
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_a_closed_standard_input_is_said_to_be_closed(retro, db, monkeypatch):
