@@ -102,6 +102,20 @@ def edit(db: Path, corpus: Path, encoder: str) -> None:
     index(db, corpus, encoder)
 
 
+def alter(db: Path, corpus: Path, encoder: str) -> None:
+    """Documents are new, changed and gone, as files and as records of one; nothing is built yet."""
+    (corpus / "0.txt").unlink()
+    (corpus / "1.txt").write_text("the ferry number 1 came back. " * 11)
+    (corpus / "3.txt").write_text("the ferry number 3 left. " * 12)
+    lines = [{"id": f"r{n}", "text": f"the keeper and boat {n % 18}"} for n in range(2, 25)]
+    (corpus / "r.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def chunk_again(db: Path, corpus: Path, encoder: str) -> None:
+    options = pipeline.ChunkOptions(workers=1, part_bytes=600, prune=True)
+    pipeline.chunk(Layout(db), [str(corpus)], {}, options)
+
+
 def compact_all(db: Path, corpus: Path, encoder: str) -> None:
     compact(Layout(db), max_dead=0.0)
 
@@ -154,10 +168,20 @@ LATER: dict[str, Callable[[Path, Path, str], None]] = {
     "rollback": roll_back,
     "score": filter_score,
 }
+# The update: the same stages on a database that has been built, and a corpus that is not the same.
+BUILT = ("chunk", "embed", "index", "alter")
+AGAIN: dict[str, Callable[[Path, Path, str], None]] = {
+    "alter": alter,
+    "chunk again": chunk_again,
+    "embed again": embed,
+    "index again": index,
+}
 ONLY_TABLES = ("neighbours", "texts")  # write nothing that a query reads
 
 
 def stages_before(stage: str) -> tuple[str, ...]:
+    if stage in AGAIN:
+        return (*BUILT, *tuple(AGAIN)[1 : tuple(AGAIN).index(stage)])
     names = tuple(STAGES)
     return names[: names.index(stage)] if stage in STAGES else RULED
 
@@ -236,9 +260,20 @@ def answers(db: Path) -> str:
     return out.read_text() if status == 0 else f"failed with {status}"
 
 
+def step_of(stage: str, how: str) -> int:
+    """How many writes further each interruption is.
+
+    A kill at each write; what it leaves is what a full disk leaves, so of those every third. An
+    update writes with what the first run wrote with: fewer, evenly.
+    """
+    if stage in AGAIN:
+        return {"kill": 2, "full": 5}[how]
+    return 3 if stage in LATER and how == "full" else 1
+
+
 def main(stage: str, corpus: Path, encoder: str, work: Path, how: str) -> None:
     before, quiet, killed = work / "before", work / "quiet", work / "killed"
-    works = STAGES | LATER
+    works = STAGES | LATER | AGAIN
     for earlier in stages_before(stage):
         assert run(lambda name=earlier: works[name](before, corpus, encoder)) == 0  # type: ignore[misc]
 
@@ -252,8 +287,7 @@ def main(stage: str, corpus: Path, encoder: str, work: Path, how: str) -> None:
     expected, whole = contents(quiet), (answers(before), answers(quiet))
     assert not [each for each in whole if each.startswith("failed")]
     ended = -signal.SIGKILL if how == "kill" else errno.ENOSPC
-    # A kill at each write; what it leaves is what a full disk leaves, so of those every third.
-    step = 3 if stage in LATER and how == "full" else 1
+    step = step_of(stage, how)
     count, different, failed, wrong = 0, [], [], []
     while True:
         prepare(killed)

@@ -31,6 +31,9 @@ DRIVER = Path(__file__).parent / "kill_driver.py"
         ("undo", 10),
         ("rollback", 10),
         ("score", 10),
+        ("chunk again", 20),
+        ("embed again", 10),
+        ("index again", 12),
     ],
 )
 def test_a_rerun_after_any_interruption_is_byte_equal(tmp_path, static_encoder, stage, least, how):
