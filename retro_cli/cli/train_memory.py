@@ -123,8 +123,11 @@ def _trained(
     db: Path | None, text: list[str], base: str, out: Path, settings: MemoryTraining,
     device: str, overwrite: bool, progress: Progress,
 ) -> MemoryReport:  # fmt: skip
+    from retro_cli.store.layout import Layout
     from retro_cli.training.memorizing import train_memory as run
 
+    if db is not None:
+        Layout(db).require()  # its texts are read later, when the model is there
     return run(
         base, _texts(db, text, progress), out, settings, device, overwrite=overwrite,
         progress=progress,

@@ -23,6 +23,8 @@ WORDS = {
     "rollback": ["DB", 1],
     "fit": ["DB", "--out", "m"],
     "train": ["DB", "--out", "m"],
+    "train-memory": ["DB", "--out", "m"],
+    "fill": ["DB", "the [MASK]"],
     "eval lm": ["m", "DB", "--text", "archive"],
     "filter add": ["DB", "--doc", "p1", "--reason", "x"],
     "filter show": ["DB", 1],
