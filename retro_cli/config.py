@@ -46,6 +46,7 @@ class Settings:
     precision: str = "auto"
     keep_generations: int = 3
     stemmer: str = "english"
+    words: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.tokens <= 8192:

@@ -149,13 +149,13 @@ def embed(
 def index(layout: Layout, job: IndexJob, *, progress: Progress = SILENT) -> IndexReport:
     """Build or update the index of a database, then remove files that nothing refers to."""
     # Refuses what a newer version wrote, and an unknown stemmer, before there is a lock.
-    load_settings(layout).changed(stemmer=job.stemmer)
+    load_settings(layout).changed(stemmer=job.stemmer, words=job.words)
     with disk_errors(layout.root), writer_lock(layout.root, "index"):
         if job.text_queries is None:
             job = replace(job, text_queries=span_queries)
         refresh_scores(layout, progress)
         report = index_stage(job, progress)
-        save_settings(layout, load_settings(layout).changed(stemmer=job.stemmer))
+        save_settings(layout, load_settings(layout).changed(stemmer=job.stemmer, words=job.words))
         sweep_unreferenced(layout, load_settings(layout).keep_generations)
         return report
 

@@ -232,7 +232,7 @@ def index_facts(layout: Layout, generation: Generation) -> dict[str, Any]:
 def _lexical(layout: Layout) -> list[Stage]:
     """The words of what queries see; nothing to say before the first generation."""
     generation = current_generation(layout.index)
-    if generation is None:
+    if generation is None or not load_settings(layout).words:
         return []
     todo = f"retro index {layout.root}"
     state = state_of_chunks(layout.lexical, generation.chunks.sha256)

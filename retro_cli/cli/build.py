@@ -104,6 +104,7 @@ def index(
     factory: options.Factory = "",
     memory: options.Memory = 4.0,
     stemmer: options.Stemmer = None,
+    words: options.Words = None,
     retrain: Annotated[
         bool,
         typer.Option("--retrain", help="Train again and rebuild.", rich_help_panel="Index"),
@@ -118,7 +119,7 @@ def index(
     if dry_run:
         run_index.show_plan(db, recall, factory, memory)
         return
-    run_index.index(db, recall, factory, memory, retrain, threads, stemmer)
+    run_index.index(db, recall, factory, memory, retrain, threads, stemmer, words)
 
 
 def build(
@@ -131,6 +132,7 @@ def build(
     precision: options.Precision = None,
     recall: options.Recall = None,
     stemmer: options.Stemmer = None,
+    words: options.Words = None,
     download: options.Download = False,
     workers: options.Workers = 0,
 ) -> None:
@@ -138,6 +140,6 @@ def build(
     overrides = {**asdict(chunking), "encoder": encoder}
     report = run.chunk(db, inputs, overrides, prune, workers, 8, download)
     run.embed(db, {"precision": precision}, "auto", 1, 0, download)
-    run_index.index(db, recall, stemmer=stemmer)
+    run_index.index(db, recall, stemmer=stemmer, words=words)
     if report.rejected:
         raise typer.Exit(EXIT_QUARANTINED)

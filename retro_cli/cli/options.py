@@ -189,6 +189,15 @@ Stemmer = Annotated[
         rich_help_panel="Index",
     ),
 ]
+Words = Annotated[
+    bool | None,
+    typer.Option(
+        "--words/--no-words",
+        help="Whether to keep a lexical index, for bm25 and hybrid. (default: as before, else yes)",
+        show_default=False,
+        rich_help_panel="Index",
+    ),
+]
 Memory = Annotated[
     float,
     typer.Option(

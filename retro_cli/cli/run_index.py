@@ -22,13 +22,21 @@ def index(
     retrain: bool = False,
     threads: int = 0,
     stemmer: str | None = None,
+    words: bool | None = None,
 ) -> None:
     from retro_cli import pipeline
     from retro_cli.index.stage import IndexJob
     from retro_cli.store.layout import Layout
 
     job = IndexJob(
-        Layout(db), recall, factory, int(memory * 1e9), retrain, threads, stemmer=stemmer
+        Layout(db),
+        recall,
+        factory,
+        int(memory * 1e9),
+        retrain,
+        threads,
+        stemmer=stemmer,
+        words=words,
     )
     report, seconds = timed(lambda progress: pipeline.index(job.layout, job, progress=progress))
     if console.state.json:

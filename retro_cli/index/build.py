@@ -159,7 +159,9 @@ class Build:
     def _words(self) -> None:
         """The lexical index comes first: no generation is ever without it."""
         chunks = self.state.chunks
-        wanted = wanted_words(self.job.layout, chunks, self.snapshot.sha256, self.job.stemmer)
+        wanted = wanted_words(
+            self.job.layout, chunks, self.snapshot.sha256, self.job.stemmer, self.job.words
+        )
         dead = MAX_DEAD if self.max_dead is None else 0.0
         keep_in_step(wanted, dead, self.progress)
 

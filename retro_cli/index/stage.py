@@ -46,7 +46,8 @@ def index(job: IndexJob, progress: Progress = SILENT) -> IndexReport:
     if previous is not None and not reason and _is_current(folder, previous, snapshot, state, job):
         verified.save({file.name for file in previous.files()})
         keep_in_step(
-            wanted_words(job.layout, state.chunks, snapshot.sha256, job.stemmer), progress=progress
+            wanted_words(job.layout, state.chunks, snapshot.sha256, job.stemmer, job.words),
+            progress=progress,
         )
         Journal(folder / JOURNAL).discard()
         return IndexReport(previous, True, 0, 0, 0, False, "", None)

@@ -45,6 +45,7 @@ class IndexJob:
     seed: int = 0
     text_queries: TextQueries | None = None
     stemmer: str | None = None  # None: as the settings say
+    words: bool | None = None  # whether to keep a lexical index; None: as the settings say
 
 
 @dataclass(frozen=True)

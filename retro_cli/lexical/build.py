@@ -51,13 +51,17 @@ Ids = npt.NDArray[np.int64]
 
 def keep_in_step(
     wanted: Wanted, max_dead: float = MAX_DEAD, progress: Progress = SILENT
-) -> LexicalState:
-    """The state of a chunk manifest, made if it is not there. The caller holds the lock.
+) -> LexicalState | None:
+    """The state of a chunk manifest, made if it is not there; None where none is to be kept. The
+    caller holds the lock.
 
     max_dead: the share of rows in its files that may be dead; with 0 none of a dead row's words
     are left.
     """
     folder = wanted.layout.lexical
+    if not wanted.kept:
+        shutil.rmtree(folder, ignore_errors=True)  # whoever reads it has its files
+        return None
     folder.mkdir(exist_ok=True)
     known = _known(folder)
     for state in known:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from retro_cli.config import load_settings
 from retro_cli.errors import IntegrityError, NotBuiltYet
 from retro_cli.lexical.state import LexicalState, state_of_chunks
 from retro_cli.lexical.words import words
@@ -120,9 +121,10 @@ def open_searcher(layout: Layout, chunks: str) -> LexicalSearcher:
     while True:
         state = state_of_chunks(layout.lexical, chunks)
         if state is None:
+            off = "" if load_settings(layout).words else " --words"
             raise NotBuiltYet(
                 f"{layout.root} has no lexical index of these chunks yet",
-                f"run: retro index {layout.root}",
+                f"run: retro index {layout.root}{off}",
             )
         try:
             return LexicalSearcher(state)

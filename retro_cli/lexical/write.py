@@ -36,22 +36,30 @@ Ids = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Wanted:
-    """The rows of a chunk manifest that a search may find, whatever the rules say."""
+    """The rows of a chunk manifest that a search may find, whatever the rules say. kept: whether
+    there is to be a lexical index at all."""
 
     layout: Layout
     manifest: ChunkManifest
     chunks: str  # sha256 of the manifest as generations keep it
     stemmer: str
     rows: Bits
+    kept: bool = True
 
 
 def wanted_words(
-    layout: Layout, manifest: ChunkManifest, chunks: str, stemmer: str | None = None
+    layout: Layout,
+    manifest: ChunkManifest,
+    chunks: str,
+    stemmer: str | None = None,
+    kept: bool | None = None,
 ) -> Wanted:
-    """chunks: the sha256 of the manifest. stemmer: as the database's settings say by default."""
+    """chunks: the sha256 of the manifest. stemmer, kept: as the database's settings say by
+    default."""
+    settings = load_settings(layout).changed(stemmer=stemmer, words=kept)
     aliases = Aliases.load(layout.chunks, manifest.aliases)
     rows = searchable(own_live(manifest), aliases)
-    return Wanted(layout, manifest, chunks, stemmer or load_settings(layout).stemmer, rows)
+    return Wanted(layout, manifest, chunks, settings.stemmer, rows, settings.words)
 
 
 def schema() -> Schema:

@@ -13,6 +13,7 @@ from upkeep_library import Library, posts
 from retro_cli.database import Database
 from retro_cli.lexical import build
 from retro_cli.lexical.state import states
+from retro_cli.store.layout import Layout
 from retro_cli.upkeep.compact import compact
 from retro_cli.upkeep.filtering import undo_rule
 from retro_cli.upkeep.history import rollback
@@ -227,3 +228,18 @@ def test_after_any_history_every_chunk_is_found_by_its_words_and_no_other_is(
         wanted = {f"{n}0" for n, text in kept.items() if {"boat", "storm"} & set(text.split())}
         assert library.documents(text="boat storm", retriever="bm25") == wanted
     assert sound(library)
+
+
+def test_a_database_may_do_without_and_keeps_to_that_until_told_otherwise(retro, db):
+    assert retro("index", db, "--no-words").code == 0
+    assert not Layout(db).lexical.exists()
+    assert retro("index", db).code == 0
+    assert not Layout(db).lexical.exists()
+    assert retro("status", db, "--check").code == 0
+    assert retro("verify", db).code == 0
+    refused = retro("query", db, "the boat", "--retriever", "bm25")
+    assert refused.code == 2
+    assert "--words" in refused.err
+    assert retro("query", db, "the boat").code == 0
+    assert retro("index", db, "--words").code == 0
+    assert retro("query", db, "the boat", "--retriever", "hybrid").code == 0
