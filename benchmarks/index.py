@@ -142,7 +142,7 @@ def _retro(
     copy = without(db, context.work / "index-copy.db", "index")
     # Perfect recall would ask for exact search, which no index by lists does.
     wanted = min(recall, 0.995)
-    done = retro("index", copy, "--recall", f"{wanted:.4f}", "--json")
+    done = retro("index", copy, "--no-words", "--recall", f"{wanted:.4f}", "--json")
     report = json.loads(done.stdout.strip().splitlines()[-1])
     assert report["rows"] == len(vectors), "documents were replaced: remove the database"
     with Database.open(copy) as opened:

@@ -157,7 +157,7 @@ class Build:
         )
 
     def _words(self) -> None:
-        """The lexical index comes first: no generation is ever without it."""
+        """The lexical index comes first: no generation that has one is ever without it."""
         chunks = self.state.chunks
         wanted = wanted_words(
             self.job.layout, chunks, self.snapshot.sha256, self.job.stemmer, self.job.words
