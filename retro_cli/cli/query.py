@@ -88,6 +88,8 @@ def query(
     if len(given) != 1:
         raise UsageError("give one of TEXT, --queries and --vectors", "retro query DB 'some words'")
     shape = _shape(output_format, text is not None)
+    if explain and shape not in ("table", "json"):
+        raise UsageError(f"--format {shape} has no place for --explain", "choose table or json")
     search = how.search(_level(how.level, shape))
     search.check()
     if text is not None and not text.strip():
@@ -105,12 +107,12 @@ def query(
         found = _answers(finder, text, queries, vectors, k, unanswered)
         locate = _locate(database.retriever)
         if out is None:
-            render.write(found, shape, sys.stdout, locate, explain=explain)
+            render.write(found, shape, sys.stdout, locate, explain=explain, headed=text is None)
         elif shape == "parquet":
             render.write_parquet(found, out)
         else:
             with disk_errors(out), out.open("w", encoding="utf-8", newline="") as file:
-                render.write(found, shape, file, locate, explain=explain)
+                render.write(found, shape, file, locate, explain=explain, headed=text is None)
     if unanswered:
         raise typer.Exit(EXIT_QUARANTINED)
 
@@ -126,6 +128,8 @@ def ask(db: Path, text: str, k: int) -> None:
 
 def _shape(asked: str | None, single: bool) -> str:
     if console.state.json:
+        if asked not in (None, "json"):
+            raise UsageError(f"--json, and --format {asked}", "name one of them")
         return "json"
     if asked is None:
         return "table" if single else "json"

@@ -32,6 +32,7 @@ FIELDS = (
     "start",
     "end",
     "position",
+    "also",
 )
 INDENT = "    "
 
@@ -39,10 +40,18 @@ INDENT = "    "
 Found = Iterable["tuple[Question, Answer] | NoQuestion"]
 
 
-def write(found: Found, shape: str, out: TextIO, locate: Locate, *, explain: bool = False) -> None:
+def write(
+    found: Found,
+    shape: str,
+    out: TextIO,
+    locate: Locate,
+    *,
+    explain: bool = False,
+    headed: bool = False,
+) -> None:
     """Write answers in one of FORMATS but parquet, flushed after each: someone may be waiting.
 
-    locate: where a hit stands in its document, for KILT.
+    locate: where a hit stands in its document, for KILT. headed: a table begins with its query.
     """
     if shape == "json":
         _write_json(found, out, explain)
@@ -64,6 +73,10 @@ def write(found: Found, shape: str, out: TextIO, locate: Locate, *, explain: boo
         elif shape in OF_DOCUMENTS:
             out.writelines(_run(asked.id, answer, shape))
         else:
+            if headed:
+                out.write(
+                    styled(shortened(clean(asked.text or asked.id), width()), "4", out) + "\n"
+                )
             _write_table(answer, out, explain)
         out.flush()
 
@@ -95,7 +108,10 @@ def shortened_path(path: str, room: int) -> str:
 
 
 def _row(identity: str, hit: Hit) -> dict[str, Any]:
-    return {name: identity if name == "query" else getattr(hit, name) for name in FIELDS}
+    """also: the other sources with the same text, as a JSON list."""
+    value = {name: getattr(hit, name) for name in FIELDS[1:-1]}
+    others = sorted({source for _, source in hit.also})
+    return {"query": identity, **value, "also": json.dumps(others, ensure_ascii=False)}
 
 
 def _answered(found: Found) -> Iterator[tuple[Question, Answer]]:

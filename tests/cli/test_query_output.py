@@ -91,3 +91,19 @@ def test_the_help_says_which_shape_one_query_and_many_have(retro, db):
     assert retro("query", db, "the ferry").out.startswith(" 1  ")
     many = retro("query", db, "--queries", "-", stdin=b"the ferry\n")
     assert [row["query"] for row in many.rows] == ["1"]
+
+
+def test_tables_of_several_queries_begin_with_each(retro, db):
+    found = retro(
+        "query", db, "--queries", "-", "--format", "table", stdin=b"the ferry\nthe boat\n"
+    )
+    assert [line for line in found.out.splitlines() if line in ("the ferry", "the boat")] == [
+        "the ferry",
+        "the boat",
+    ]
+
+
+@pytest.mark.parametrize("wrong", [("--json", "--format", "csv"), ("--explain", "--format", "csv")])
+def test_what_an_output_cannot_say_is_refused_rather_than_left_out(retro, db, wrong):
+    refused = retro("query", db, "the boat", *wrong)
+    assert (refused.code, refused.out) == (2, "")
