@@ -86,6 +86,7 @@ def train_reader(
         Layout(db), questions, model, out, objective, k, doc_temperature, refresh,
         run.settings(CourseSettings()), query_encoder, run.device, run.overwrite,
     )  # fmt: skip
+    course.layout.require()
     report, seconds = timed(lambda progress: learn(course, progress))
     _say("train-reader", report, seconds, _reader_next(db, out, objective))
 
@@ -124,6 +125,7 @@ def train_encoder(
         Layout(db), questions, out, encoder, hard, temperature, two_towers,
         run.settings(CourseSettings(batch=16)), run.device, run.overwrite,
     )  # fmt: skip
+    course.layout.require()
     report, seconds = timed(lambda progress: learn(course, progress))
     place = out / "document-encoder" if two_towers else out
     more = f", then retro query {db} --query-encoder {out / 'query-encoder'}" if two_towers else ""

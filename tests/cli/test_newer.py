@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -25,6 +26,11 @@ WORDS = {
     "train": ["DB", "--out", "m"],
     "train-memory": ["DB", "--out", "m"],
     "fill": ["DB", "the [MASK]"],
+    "ask": ["DB", "the boat"],
+    "eval qa": ["DB", "--questions", "q.jsonl"],
+    "eval retrieval": ["DB", "--queries", "q.jsonl", "--qrels", "q.tsv"],
+    "train-encoder": ["DB", "--questions", "q.jsonl", "--out", "m"],
+    "train-reader": ["DB", "--questions", "q.jsonl", "--model", "b", "--out", "m"],
     "eval lm": ["m", "DB", "--text", "archive"],
     "filter add": ["DB", "--doc", "p1", "--reason", "x"],
     "filter show": ["DB", 1],
@@ -50,6 +56,10 @@ def test_every_command_refuses_a_newer_database(retro, archive, tmp_path, name):
     newer = tmp_path / "a.db"
     newer.mkdir()
     (newer / "retro.toml").write_text("format = 99\nlater = true\n")
+    (tmp_path / "q.jsonl").write_text(
+        json.dumps({"id": "1", "question": "what?", "answers": ["a boat"]}) + "\n"
+    )
+    (tmp_path / "q.tsv").write_text("1\t0\tp1\t1\n")
     before = fingerprint(tmp_path)
     words = WORDS.get(name, ["DB"])  # of a command that is not named above, this is to be enough
     done = retro(*name.split(), *(newer if word == "DB" else word for word in words))
