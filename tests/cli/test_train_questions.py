@@ -224,7 +224,7 @@ def test_a_model_of_the_wrong_kind_is_refused_and_the_right_one_named(
     [
         ('{"question": "who?"}\n', "no question of asked.jsonl has an answer"),
         ("", "holds no questions"),
-        ('{"answers": ["x"]}\n', "line 1: no question"),
+        ('{"answers": ["x"]}\n', "line 1: no text"),
     ],
 )
 @pytest.mark.parametrize("command", ["train-reader", "train-encoder"])
