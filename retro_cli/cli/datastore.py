@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
         "datastore",
         ["retro datastore wiki.db", "retro datastore wiki.db --model llama/ --window 512"],
         "Build",
+        resumes=True,
     )(datastore)
 
 

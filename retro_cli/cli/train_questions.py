@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
             "retro train-reader wiki.db --objective realm --model bert/ --out filler/",
         ],
         PANEL,
+        resumes=True,
     )(train_reader)  # fmt: skip
     command(
         app, "train-encoder",
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
             "retro train-encoder wiki.db --questions nq-train.tsv --out towers/ --two-towers",
         ],
         PANEL,
+        resumes=True,
     )(train_encoder)  # fmt: skip
 
 
