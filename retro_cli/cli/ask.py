@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from retro_cli.cli import ask_show, console, options
+from retro_cli.cli import console, options
 from retro_cli.cli.ask_options import Asking
 from retro_cli.cli.command import command
 from retro_cli.cli.server import Server
@@ -51,6 +51,8 @@ def ask(
 
     A quote that does not stand word for word in the passage it names is marked.
     """
+    from retro_cli.cli import ask_show
+
     asked = _asked(question, queries)
     chosen = asking.answer_options(server)
     with ExitStack() as held:
