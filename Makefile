@@ -14,7 +14,6 @@ test: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/python benchmarks/table.py --check
 	$(BIN)/python benchmarks/results_page.py --check
-	$(BIN)/python benchmarks/encoder_page.py --check
 	$(BIN)/python -m pytest -n 2
 
 # Everything is pinned in constraints.txt; pyproject.toml holds the honest ranges.

@@ -15,14 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import ask_page
+import encoder_page
 import nearest_page
+import retrieval_page
 from curves import Curve, chart
 from results import FOLDER, machine
 from table import describe, insert
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, RESULTS = DOCS / "results.md", FOLDER / "lm.json"
-NEAREST, ANSWERS = FOLDER / "nearest.json", FOLDER / "ask.json"
+NEAREST = FOLDER / "nearest.json"
+# Sections of one table, by the name of their marks: what was measured, and what writes it.
+SECTIONS = {
+    "ask": (FOLDER / "ask.json", ask_page.table),
+    "encoder": (FOLDER / "train_encoder.json", encoder_page.render),
+    "retrieval": (FOLDER / "retrieval_quality.json", retrieval_page.render),
+}
 MODELS = {"fitted": "fitted, SmolLM2-135M-Instruct", "scratch": "from scratch"}
 SETS = {"peps": "PEPs", "books": "books"}
 POINTS = 60  # of a loss curve
@@ -239,8 +247,9 @@ def main() -> int:
     marked = tables(found)
     if NEAREST.exists():
         marked |= nearest_page.tables(json.loads(NEAREST.read_text(encoding="utf-8")))
-    if ANSWERS.exists():
-        marked |= {"ask": ask_page.table(json.loads(ANSWERS.read_text(encoding="utf-8")))}
+    for name, (path, render) in SECTIONS.items():
+        if path.exists():
+            marked[name] = render(json.loads(path.read_text(encoding="utf-8")))
     for name, text in marked.items():
         page = insert(page, text, name)
     wanted = {PAGE: page, **{DOCS / "results" / name: svg for name, svg in plots(found).items()}}

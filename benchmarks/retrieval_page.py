@@ -1,21 +1,11 @@
-"""Write the retrieval tables of docs/results.md from ``results/retrieval_quality.json``.
-
-python benchmarks/retrieval_page.py [--check]
-"""
+"""The retrieval tables of docs/results.md, from ``results/retrieval_quality.json``."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
-from results import FOLDER
-from table import describe, insert
+from table import describe
 
-PAGE = Path(__file__).parent.parent / "docs" / "results.md"
-RESULTS = FOLDER / "retrieval_quality.json"
 HEAD = ("set", "metric", "queries", "dense", "BM25", "hybrid", "hybrid, interpolated")
 WAYS = ("dense", "bm25", "hybrid", "hybrid, interpolated")
 PAIRED = ("set", "better part", "hybrid less it", "interpolated less it")
@@ -60,22 +50,3 @@ def _signed(estimate: dict[str, Any]) -> str:
 def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
     lines = [list(head), ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Write the retrieval tables of docs/results.md.")
-    parser.add_argument("--check", action="store_true", help="write nothing; 1 if out of step")
-    given = parser.parse_args()
-    found = json.loads(RESULTS.read_text(encoding="utf-8"))
-    page = PAGE.read_text(encoding="utf-8")
-    wanted = insert(page, render(found), "retrieval")
-    if given.check:
-        if wanted != page:
-            print(f"{PAGE} is out of step: run python benchmarks/retrieval_page.py")
-        return int(wanted != page)
-    PAGE.write_text(wanted, encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

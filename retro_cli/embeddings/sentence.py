@@ -34,18 +34,7 @@ class SentenceEncoder:
         self._device = device
         if device == "cpu":
             torch.set_num_threads(threads)
-        try:
-            self._model = SentenceTransformer(
-                str(folder),
-                device=device,
-                trust_remote_code=False,
-                local_files_only=True,
-                model_kwargs={"use_safetensors": True},
-            )
-        except Exception as error:  # whatever the model's own parts raise
-            raise ConfigError(
-                f"{folder} cannot be loaded ({error})", "is it a sentence-transformers folder?"
-            ) from error
+        self._model = load_sentence_transformer(folder, device)
         if half:
             self._model.half()
         fast: Any = getattr(self._model.tokenizer, "backend_tokenizer", None)
@@ -94,3 +83,19 @@ class SentenceEncoder:
         with torch.inference_mode():
             output = self._model(moved)["sentence_embedding"]
         return unit_rows(output.float().cpu().numpy())
+
+
+def load_sentence_transformer(folder: Path, device: str) -> Any:
+    """A SentenceTransformer without code of its own. Raises ConfigError."""
+    try:
+        return SentenceTransformer(
+            str(folder),
+            device=device,
+            trust_remote_code=False,
+            local_files_only=True,
+            model_kwargs={"use_safetensors": True},
+        )
+    except Exception as error:  # whatever the model's own parts raise
+        raise ConfigError(
+            f"{folder} cannot be loaded ({error})", "is it a sentence-transformers folder?"
+        ) from error

@@ -99,21 +99,12 @@ def _load(resolved: ResolvedEncoder, device: str) -> Any:
     from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
 
+    from retro_cli.embeddings.sentence import load_sentence_transformer
+
     disable_progress_bar()  # it would be drawn over retro's own
-    try:
-        if resolved.spec.kind == "static":
-            return SentenceTransformer(modules=[_static(resolved)], device=device)
-        return SentenceTransformer(
-            str(resolved.folder),
-            device=device,
-            trust_remote_code=False,
-            local_files_only=True,
-            model_kwargs={"use_safetensors": True},
-        )
-    except Exception as error:  # whatever the model's own parts raise
-        raise ConfigError(
-            f"{resolved.folder} cannot be loaded ({error})", "is it a sentence-transformers folder?"
-        ) from error
+    if resolved.spec.kind == "static":
+        return SentenceTransformer(modules=[_static(resolved)], device=device)
+    return load_sentence_transformer(resolved.folder, device)
 
 
 def _static(resolved: ResolvedEncoder) -> Any:

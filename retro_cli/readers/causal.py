@@ -8,17 +8,11 @@ from typing import Any
 from retro_cli.models.language import LanguageModel, end_tokens
 
 
-class CausalReader:
-    """Tokens in and out of a causal language model; its reading is each reader's own."""
+class Spelling:
+    """Text into a model's tokens, and out of them."""
 
-    def __init__(self, model: LanguageModel, k: int = 1) -> None:
-        self.network = model.network
-        self.tokenizer = model.tokenizer
-        self.k = k
-        self.ends: Collection[int] = end_tokens(
-            model.network.generation_config, model.network.config
-        )
-        self.longest: int | None = window_of(model.network)
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
 
     def encode(self, text: str) -> list[int]:
         """With the special tokens that the tokenizer puts around a text, unless it has them."""
@@ -31,6 +25,19 @@ class CausalReader:
             list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         return text
+
+
+class CausalReader(Spelling):
+    """Tokens in and out of a causal language model; its reading is each reader's own."""
+
+    def __init__(self, model: LanguageModel, k: int = 1) -> None:
+        super().__init__(model.tokenizer)
+        self.network = model.network
+        self.k = k
+        self.ends: Collection[int] = end_tokens(
+            model.network.generation_config, model.network.config
+        )
+        self.longest: int | None = window_of(model.network)
 
     def opening(self) -> list[int]:
         """The special tokens that the tokenizer puts before every text."""

@@ -6,15 +6,16 @@ make better texts: left to write freely, kNN-LM gains nothing (Wang et al. 2023,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from retro_cli.models.language import LanguageModel, end_tokens
+from retro_cli.models.language import LanguageModel
 from retro_cli.models.nearest import interpolated, noted_states, vote_logprobs, vote_weights
 from retro_cli.query.hits import Hit
 from retro_cli.readers.cached import CachedNetwork
+from retro_cli.readers.causal import CausalReader
 from retro_cli.readers.interface import Evidence, Step
 from retro_cli.readers.neighbourhood import ChunkKeyMaker, ChunkKeys, Found, StoredKeys
 from retro_cli.readers.votes import Votes
@@ -24,7 +25,7 @@ HITS, STRIDE, QUERY = 8, 32, 64
 SHOWN = 8  # voters that a trace names
 
 
-class KnnLmReader:
+class KnnLmReader(CausalReader):
     """Section 2 of Khandelwal et al. 2020, decoding.
 
     With a datastore every token of the database may vote, and nothing is looked up as text.
@@ -45,23 +46,11 @@ class KnnLmReader:
     ) -> None:
         """stored: the datastore. before: what the model wants before a text. k: chunks a look-up.
         record: whether steps name who voted."""
-        self.model, self._tokenizer = opened.network, opened.tokenizer
+        super().__init__(opened, k or HITS)
         self.votes, self.record = votes, record
         self.stored = stored
-        self.makes = ChunkKeyMaker(self.model, before)
-        self.k = k or HITS
+        self.makes = ChunkKeyMaker(self.network, before)
         self.stride = stride or STRIDE
-        self.ends: Collection[int] = end_tokens(self.model.generation_config, self.model.config)
-        self.longest: int | None = getattr(self.model.config, "max_position_embeddings", None)
-
-    def encode(self, text: str) -> list[int]:
-        """With the special tokens that the tokenizer puts around a text, if any."""
-        ids: list[int] = self._tokenizer(text)["input_ids"]
-        return ids
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
-        return text
 
     def start(self, prompt: Sequence[int]) -> KnnLmReading:
         return KnnLmReading(self, prompt)
@@ -73,7 +62,7 @@ class KnnLmReading:
     def __init__(self, reader: KnnLmReader, prompt: Sequence[int]) -> None:
         self._reader = reader
         self._ids = [list(prompt)]
-        self._network = CachedNetwork(reader.model)
+        self._network = CachedNetwork(reader.network)
         self._evidence: list[list[Evidence]] = [[]]
         self._keys: list[ChunkKeys | None] = [None]
         self._looked: int | None = None  # tokens at the last look-up
@@ -102,7 +91,7 @@ class KnnLmReading:
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def step(self) -> Step:
         reader = self._reader
-        with noted_states(reader.model) as noted:
+        with noted_states(reader.network) as noted:
             base = self._network.next_logprobs(self._ids)
         found = self._nearest(noted[-1][:, -1].float().cpu())
         weights = [vote_weights(each.distances, reader.votes.temperature) for each in found]

@@ -19,6 +19,7 @@ from retro_cli.models.language import end_tokens
 from retro_cli.models.memorizing import MemorizingModel, Passed
 from retro_cli.models.memory import Memory, side_by_side
 from retro_cli.query.hits import Hit
+from retro_cli.readers.causal import Spelling
 from retro_cli.readers.interface import Evidence, Step
 
 Tensor = Any
@@ -26,7 +27,7 @@ HITS, STRIDE, QUERY = 8, 64, 64
 _KEPT = 256  # chunks whose entries are held
 
 
-class MemorizingReader:
+class MemorizingReader(Spelling):
     """Looks up the last ``QUERY`` tokens at the beginning and after each ``stride`` of them; what
     a look-up found takes the place of what the one before it had found."""
 
@@ -40,20 +41,12 @@ class MemorizingReader:
         record: bool = False,
     ) -> None:
         """k: chunks a look-up. record: whether steps say how much was read of each."""
-        self.model, self._tokenizer = model, tokenizer
+        super().__init__(tokenizer)
+        self.model = model
         self.k, self.stride, self.record = k or HITS, stride or STRIDE, record
         self.ends: Collection[int] = end_tokens(model.base.generation_config, model.base.config)
         self.longest: int | None = None  # what leaves the window is in memory
         self._known: OrderedDict[bytes, Memory] = OrderedDict()
-
-    def encode(self, text: str) -> list[int]:
-        """With the special tokens that the tokenizer puts around a text, if any."""
-        ids: list[int] = self._tokenizer(text)["input_ids"]
-        return ids
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
-        return text
 
     def start(self, prompt: Sequence[int]) -> MemorizingReading:
         return MemorizingReading(self, prompt)
