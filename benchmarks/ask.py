@@ -75,7 +75,7 @@ def first(db: Path, questions: Sequence[Question]) -> QaReport:
         closed = open_answerer(AnswerOptions(CLOSED_BOOK, max_tokens=CLOSED_TOKENS), None)
         conditions = {
             READER: Condition(reader),
-            GOLD: Condition(reader, gold=True),
+            GOLD: Condition.handed(reader),
             CLOSED: Condition(closed),
         }
         gold = GoldChunks(database.retriever, questions)

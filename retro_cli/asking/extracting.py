@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,9 +24,10 @@ class Belief:
     sentences: how many are read at most; none whose prior is below a fiftieth. passages, within:
     temperatures of p(z | x), of passages and of sentences within one, the likeliest for SQuAD's
     answers. length: a span's log-probability is divided by its number of tokens to this power,
-    since in a sum every further word counts against an answer. least: the score of its sentence
-    below which an answer is not given, and the sources are said not to hold it: of SQuAD's
-    questions a twentieth stay below, where the article is there, and five sixths where it is not.
+    since in a sum every further word counts against an answer. least: the confidence, which is the
+    best sentence's score, below which no answer is given, and the sources are said not to hold it:
+    of SQuAD's questions a twentieth stay below where the article is there, and five sixths where
+    it is not.
     """
 
     sentences: int = 6
@@ -61,19 +62,24 @@ class Extracting:
         self._queries, self._documents = queries, documents
         self.belief = belief or Belief()
 
+    def sure(self) -> Extracting:
+        """The same for evidence that is known to hold the answer: it never refuses."""
+        belief = replace(self.belief, least=0.0)
+        return Extracting(self._reader, self._queries, self._documents, belief)
+
     def answer(self, question: str, hits: Sequence[Hit]) -> Reply:
-        ranked = self._ranked(question, self._to_read(question, hits))
+        found = scored(question, hits, self._queries, self._documents)
+        ranked = self._ranked(question, self._to_read(found))
         if not ranked:
             return Reply(question, "", "", (), tuple(hits), 0.0)
-        best = ranked[0]
-        confidence = self._confidence(best)
+        best, confidence = ranked[0], min(1.0, max(0.0, found[0].score))
         given = best.text if confidence >= self.belief.least else ""
         cited = best.sentences[:CITED] if given else ()
         citations = tuple(cite(each.number, hits, each.text) for each in cited)
         return Reply(question, given, best.text, citations, tuple(hits), confidence)
 
     def nats(self, question: str, hits: Sequence[Hit], reference: str) -> float | None:
-        prior = self._to_read(question, hits)
+        prior = self._to_read(scored(question, hits, self._queries, self._documents))
         if not prior:
             return None
         logprobs = self._reader.score(question, list(prior), reference)
@@ -86,17 +92,13 @@ class Extracting:
         ]
         return pooled(weighed, question)
 
-    def _to_read(self, question: str, hits: Sequence[Hit]) -> dict[Sentence, float]:
+    def _to_read(self, found: Sequence[Sentence]) -> dict[Sentence, float]:
         """The likeliest sentences with log p(z | x), which sums to 1 over them."""
-        found = scored(question, hits, self._queries, self._documents)
         weighed = priors(found, self.belief.passages, self.belief.within)
         kept = [pair for pair in weighed[: self.belief.sentences] if pair[1] >= _LEAST_PRIOR]
         kept = kept or weighed[:1]
         whole = np.logaddexp.reduce([value for _, value in kept]) if kept else 0.0
         return {sentence: value - float(whole) for sentence, value in kept}
-
-    def _confidence(self, best: Pooled) -> float:
-        return max(0.0, min(1.0, best.sentences[0].score))
 
 
 def pooled(weighed: Sequence[tuple[float, Span]], question: str) -> list[Pooled]:
@@ -107,7 +109,7 @@ def pooled(weighed: Sequence[tuple[float, Span]], question: str) -> list[Pooled]
     asked = set(words_of(question))
     same: dict[str, list[tuple[float, Span]]] = {}
     for weight, span in weighed:
-        if (words := words_of(span.text)) and not _repeats(words, asked):
+        if _says_something(words := words_of(span.text)) and not _repeats(words, asked):
             same.setdefault(" ".join(words), []).append((weight, span))
     found = []
     for group in same.values():
@@ -116,6 +118,14 @@ def pooled(weighed: Sequence[tuple[float, Span]], question: str) -> list[Pooled]
         places = tuple(dict.fromkeys(span.sentence for _, span in group))
         found.append(Pooled(group[0][1].text, total, places))
     return sorted(found, key=lambda each: -each.logprob)
+
+
+def _says_something(words: Sequence[str]) -> bool:
+    """Whether any word is a number or longer than two letters, which articles seldom are alone."""
+    return any(len(word) > 2 or word.isdigit() for word in words) and words not in (
+        ["the"],
+        ["and"],
+    )
 
 
 def _repeats(words: Sequence[str], asked: set[str]) -> bool:

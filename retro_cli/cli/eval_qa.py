@@ -125,7 +125,7 @@ def _conditions(
         raise UsageError("a closed book reads no gold chunk", "leave --gold out")
     conditions = {READER: Condition(answerer)}
     if gold:
-        conditions[GOLD] = Condition(answerer, gold=True)
+        conditions[GOLD] = Condition.handed(answerer)
     if closed:
         alone = replace(chosen, reader=CLOSED_BOOK)
         conditions[CLOSED] = Condition(open_answerer(alone, None))

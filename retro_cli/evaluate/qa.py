@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retro_cli.asking.answerer import Answerer
+from retro_cli.asking.extracting import Extracting
 from retro_cli.asking.reply import Reply
 from retro_cli.asking.sentences import passage
 from retro_cli.evaluate.answers import contains, exact_match, f1, right
@@ -64,6 +65,12 @@ class Condition:
 
     answerer: Answerer
     gold: bool = False
+
+    @classmethod
+    def handed(cls, answerer: Answerer) -> Condition:
+        """The gold chunk handed over: that it holds the answer is known, and nothing to doubt."""
+        sure = answerer.sure() if isinstance(answerer, Extracting) else answerer
+        return cls(sure, gold=True)
 
 
 def answer_all(

@@ -11,7 +11,7 @@ from reader_helpers import language_model, plain_logprobs, text_hit
 
 from retro_cli.asking import span_reader
 from retro_cli.asking.extracting import Belief, Extracting, pooled
-from retro_cli.asking.sentences import Sentence
+from retro_cli.asking.sentences import Sentence, scored
 from retro_cli.asking.span_reader import Span, SpanReader
 from retro_cli.asking.spans import span_tree
 
@@ -146,6 +146,14 @@ def test_too_little_confidence_gives_no_answer_but_keeps_the_evidence(reader):
     assert (reply.answer, reply.citations, reply.hits) == ("", (), HITS)
     assert reply.text
     assert reply.confidence < 1
+    sure = Extracting(reader, encode, encode, Belief(least=1.0)).sure().answer(QUESTION, HITS)
+    assert sure.answer == reply.text
+
+
+def test_an_article_alone_answers_nothing():
+    one = sentence("The keeper lit the lamp")
+    assert pooled([(-0.1, Span("The", one, -0.1, 2)), (-0.2, Span("a", one, -0.2, 2))], "who") == []
+    assert pooled([(-0.1, Span("7", one, -0.1, 2))], "how many")[0].text == "7"
 
 
 @pytest.mark.parametrize("hits", [(), (text_hit(" ... "),), (text_hit(""),)])
@@ -157,7 +165,7 @@ def test_without_words_there_is_no_answer(reader, hits):
 
 def test_the_likelihood_of_a_reference_is_the_mixture_over_sentences(reader):
     extracting = Extracting(reader, encode, encode, Belief(sentences=9))
-    prior = extracting._to_read(QUESTION, HITS)
+    prior = extracting._to_read(scored(QUESTION, HITS, encode, encode))
     assert sum(map(math.exp, prior.values())) == pytest.approx(1)
     logprobs = reader.score(QUESTION, list(prior), "the keeper")
     wanted = -math.log(sum(map(math.exp, map(sum, zip(logprobs, prior.values(), strict=True)))))
