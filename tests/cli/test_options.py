@@ -38,7 +38,7 @@ VALUES["tokens"] = 32
 
 
 def test_every_setting_of_chunks_is_a_setting_of_the_database() -> None:
-    others = {"precision", "keep_generations", "encoder", "stemmer"}
+    others = {"precision", "keep_generations", "encoder", "stemmer", "words"}
     names = {field.name for field in fields(options.Chunking)}
     assert names == {field.name for field in fields(Settings)} - others
     assert names == FLAGS.keys()

@@ -143,7 +143,10 @@ def brief(index):
 def test_faiss_writes_no_warning_of_its_own(
     corpus, capfd, monkeypatch, recorder, factory, warnings
 ):
-    monkeypatch.setattr(train, "_make", lambda *what: brief(faiss.index_factory(*what[::-1], 0)))
+    def made(words, dim, metric):
+        return brief(faiss.index_factory(dim, words, metric))
+
+    monkeypatch.setattr(train, "_make", made)
     make(corpus, factory, progress=recorder, threads=1)
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
