@@ -2,7 +2,8 @@
 
 python benchmarks/nearest.py knn|memory --data DIR --out DIR
 
-knn: a datastore of PEPs, and the beginnings of PEPs that are not in it. memory: SmolLM2's gates and
+knn: a datastore of PEPs, and the beginnings of PEPs that are not in it; once more without what
+stands before "Abstract", which is much the same in all of them. memory: SmolLM2's gates and
 layer trained on chapters of books, and chapters that are not among them, read with their own past
 in memory, with another chapter, with nothing, and by the base. One document in ten is held out by
 a hash of its id. Writes OUT/knn.json or OUT/memory.json; ``results_page.py --take-nearest OUT``
@@ -69,29 +70,36 @@ def measure_knn(data: Path, out: Path) -> dict[str, Any]:
     pipeline.chunk(layout, [str(corpus)], settings)
     pipeline.embed(layout)
     pipeline.index(layout, IndexJob(layout))
-    begun = time.process_time()
+    begun, cost = time.process_time(), out / "datastore-seconds"
     report = pipeline.datastore(layout)
-    seconds = time.process_time() - begun
+    if report.chunks_done:
+        cost.write_text(str(round(time.process_time() - begun)))
     opened = open_language_model()
     retriever = Retriever(layout)
     datastore = Datastore(retriever)
     choices = [Votes(weight=weight) for weight in LAMBDAS]
-    nats: dict[str, list[float]] = {f"{weight:g}": [] for weight in LAMBDAS}
-    sizes = []
+    whole: dict[str, list[float]] = {f"{weight:g}": [] for weight in LAMBDAS}
+    body: dict[str, list[float]] = {name: [] for name in whole}
+    sizes, body_sizes = [], []
     for text in texts(data, "peps", True, HELD, 4 * HELD_TOKENS, 2 * HELD_TOKENS):
         ids, size = _tokens(opened, text, HELD_TOKENS)
-        for name, row in zip(nats, knn_nats(opened.network, datastore, choices, ids, 512),
-                             strict=True):  # fmt: skip
-            nats[name].append(float(row.sum()))
+        begin, body_size = _body(opened, text, ids)
+        found = knn_nats(opened.network, datastore, choices, ids, 512)
+        for name, row in zip(whole, found, strict=True):
+            whole[name].append(float(row.sum()))
+            body[name].append(float(row[begin - 1 :].sum()))
         sizes.append(size)
+        body_sizes.append(body_size)
         say(f"{len(sizes)} of {HELD} held-out PEPs")
     return {
-        "bpb": _estimates(nats, sizes, "0"),
+        "bpb": _estimates(whole, sizes, "0"),
+        "body": _estimates(body, body_sizes, "0"),
+        "body_bytes": sum(body_sizes),
         "tokens": report.tokens_total,
         "documents": len(stored),
         "held": len(sizes),
         "bytes": sum(sizes),
-        "datastore_seconds": round(seconds),
+        "datastore_seconds": int(cost.read_text()),
         "datastore_bytes": sum(file.bytes for file in datastore.manifest.files()),
         "factory": report.factory,
         "recall": report.recall,
@@ -128,6 +136,7 @@ def measure_memory(data: Path, out: Path) -> dict[str, Any]:
     sizes = [size for _, size in read]
     return {
         "bpb": _estimates(nats, sizes, "off"),
+        "on_less_other": _estimates(nats, sizes, "other")["on"]["difference"],
         "gates": [round(g, 3) for g in model.attention.gate.sigmoid().tolist()],
         "layer": config.layer,
         "window": config.window,
@@ -143,6 +152,14 @@ def _tokens(opened: LanguageModel, text: str, most: int) -> tuple[Sequence[int],
     """A text's first tokens, and the bytes of all of them but the first."""
     ids = opened.tokenizer(text, verbose=False)["input_ids"][:most]
     return ids, len(opened.tokenizer.decode(ids[1:]).encode())
+
+
+def _body(opened: LanguageModel, text: str, ids: Sequence[int]) -> tuple[int, int]:
+    """The first token behind what a PEP opens with, and the bytes from there on."""
+    opening = text[: max(text.find("Abstract"), 1)]
+    begin = len(opened.tokenizer(opening, verbose=False)["input_ids"])
+    begin = min(max(begin, 1), len(ids) - 1)
+    return begin, len(opened.tokenizer.decode(ids[begin:]).encode())
 
 
 def _estimates(

@@ -34,9 +34,11 @@ def tables(found: dict[str, Any]) -> dict[str, str]:
 
 
 def _knn(found: dict[str, Any]) -> str:
+    names, columns = sorted(found["bpb"], key=float), [found["bpb"]]
+    columns += [found["body"]] if "body" in found else []
     rows = [
-        [f"{float(name):g}", _number(value), _signed(value["difference"])]
-        for name, value in sorted(found["bpb"].items(), key=lambda item: float(item[0]))
+        [f"{float(name):g}", *(cell for column in columns for cell in _cells(column[name]))]
+        for name in names
     ]
     size = found["datastore_bytes"] / 1e6
     facts = (
@@ -45,14 +47,17 @@ def _knn(found: dict[str, Any]) -> str:
         f"recall@10 {found['recall']:.3f}); {found['bytes']:,} bytes of {found['held']} other "
         f"PEPs; {found['votes']['k']} voters, temperature {found['votes']['temperature']:g}."
     )
-    return f"{facts}\n\n{_table(['lambda', 'bits per byte', 'less the model alone'], rows)}"
+    less = "less the model alone"
+    head = ["lambda", "bits per byte", less]
+    if "body" in found:
+        share = 1 - found["body_bytes"] / found["bytes"]
+        facts += f" Without the opening: {share:.1%} of the bytes are left out."
+        head += ["without the opening", less]
+    return f"{facts}\n\n{_table(head, rows)}"
 
 
 def _memory(found: dict[str, Any]) -> str:
-    rows = [
-        [words, _number(found["bpb"][name]), _signed(found["bpb"][name]["difference"])]
-        for name, words in MEMORIES.items()
-    ]
+    rows = [[words, *_cells(found["bpb"][name])] for name, words in MEMORIES.items()]
     low, high = min(found["gates"]), max(found["gates"])
     facts = (
         f"{found['windows']} windows of {found['window']} tokens trained layer {found['layer']} "
@@ -60,7 +65,13 @@ def _memory(found: dict[str, Any]) -> str:
         f"{low:.2f} and {high:.2f}. {found['held']} held-out chapters, "
         f"{found['tokens_each']:,} tokens each."
     )
+    if "on_less_other" in found:
+        facts += f" Its own past less another chapter: {_signed(found['on_less_other'])}."
     return f"{facts}\n\n{_table(['read with', 'bits per byte', 'less nothing in memory'], rows)}"
+
+
+def _cells(value: dict[str, Any]) -> list[str]:
+    return [_number(value), _signed(value["difference"])]
 
 
 def _number(estimate: dict[str, Any]) -> str:

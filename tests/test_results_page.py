@@ -131,8 +131,10 @@ def test_the_page_is_in_step_only_after_it_was_written(folder, tmp_path, monkeyp
 def test_what_was_measured_of_single_tokens_is_on_the_page(tmp_path):
     value = {**estimate(1.25), "difference": estimate(-0.04)}
     machine = results_page.machine()
+    rows = {"0.25": value, "0": {**estimate(1.5), "difference": estimate(0.0)}}
+    body = {name: {**estimate(1.7), "difference": estimate(-0.02)} for name in rows}
     knn = {
-        "bpb": {"0.25": value, "0": {**estimate(1.5), "difference": estimate(0.0)}},
+        "bpb": rows, "body": body, "body_bytes": 66,
         "tokens": 1234, "documents": 3, "held": 2, "bytes": 99, "datastore_seconds": 7,
         "datastore_bytes": 5_000_000, "factory": "IVF1,SQfp16", "recall": 1.0, "machine": machine,
         "votes": {"k": 64, "temperature": 1.0},
@@ -140,16 +142,23 @@ def test_what_was_measured_of_single_tokens_is_on_the_page(tmp_path):
     memory = {
         "bpb": dict.fromkeys(("on", "off", "other", "base"), value), "gates": [0.1, 0.4],
         "windows": 9, "window": 512, "layer": 22, "train_seconds": 60, "held": 2,
-        "tokens_each": 77, "machine": machine,
+        "tokens_each": 77, "machine": machine, "on_less_other": estimate(-0.003),
     }  # fmt: skip
     for name, found in (("knn", knn), ("memory", memory)):
         (tmp_path / f"{name}.json").write_text(json.dumps(found))
     drawn = nearest_page.tables(nearest_page.take(tmp_path))
-    assert "| 0 | 1.5000 | +0.0000 (-0.0100 to +0.0100) |" in drawn["knn"]
+    assert "| 0 | 1.5000 | +0.0000 (-0.0100 to +0.0100) | 1.7000 | -0.0200" in drawn["knn"]
+    assert "33.3% of the bytes are left out" in drawn["knn"]
+    assert "another chapter: -0.0030 (-0.0130 to +0.0070)" in drawn["remembering"]
     assert drawn["knn"].index("| 0 |") < drawn["knn"].index("| 0.25 |")
     assert "1,234 tokens of 3 PEPs" in drawn["knn"]
     assert drawn["remembering"].count("| 1.2500 | -0.0400") == 4
     assert "between 0.10 and 0.40" in drawn["remembering"]
+    del knn["body"], memory["on_less_other"]
+    older = nearest_page.tables({"knn": knn, "memory": memory})
+    assert "| 0 | 1.5000 | +0.0000 (-0.0100 to +0.0100) |\n" in older["knn"]
+    assert "left out" not in older["knn"]
+    assert "less another" not in older["remembering"]
 
 
 def test_what_the_command_writes_makes_a_page(tmp_path, retro, db, bpe_path):
