@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,10 @@ from retro_cli.cli import console, options
 from retro_cli.cli.ask_options import Asking
 from retro_cli.cli.command import command
 from retro_cli.cli.server import Server
-from retro_cli.errors import UsageError
+from retro_cli.errors import EXIT_QUARANTINED, UsageError
+
+if TYPE_CHECKING:
+    from retro_cli.exchange.questions import NoQuestion, Question
 
 
 def register(app: typer.Typer) -> None:
@@ -52,6 +55,7 @@ def ask(
     A quote that does not stand word for word in the passage it names is marked.
     """
     from retro_cli.cli import ask_show
+    from retro_cli.exchange.questions import NoQuestion
 
     asked = _asked(question, queries)
     chosen = asking.answer_options(server)
@@ -60,23 +64,38 @@ def ask(
         find = None if database is None else asking.find(database)
         if database is not None and not database.retriever.live().any():
             console.say("the database has no chunk that may be shown")
-        for number, (name, text) in enumerate(asked):
-            hits = find([text], asking.k)[0].hits if find else ()
-            reply = answerer.answer(text, hits)
+        broken = False
+        for number, each in enumerate(asked):
+            if isinstance(each, NoQuestion):
+                broken = True
+                _say_broken(each)
+                continue
+            hits = find([each.text], asking.k)[0].hits if find else ()
+            reply = answerer.answer(each.text, hits)
             if console.state.json:
-                console.record({"id": name, **reply.to_json()})
+                console.record({"id": each.id, **reply.to_json()})
             else:
                 ask_show.show(reply, asked_for=queries is not None, first=not number, found=show)
+    if broken:
+        raise typer.Exit(EXIT_QUARANTINED)
 
 
-def _asked(question: str | None, queries: str | None) -> Iterator[tuple[str, str]]:
-    """(id, question) of what was given in the one way or the other."""
+def _say_broken(line: NoQuestion) -> None:
+    """A line that is no question has no answer; the others go on."""
+    if console.state.json:
+        console.record({"id": line.id, "error": line.error})
+    else:
+        console.say(console.clean(f"question {line.id} has no answer: {line.error}"))
+
+
+def _asked(question: str | None, queries: str | None) -> Iterator[Question | NoQuestion]:
+    """What was given in the one way or the other."""
+    from retro_cli.exchange.questions import Question, read_stream
+
     if (question is None) == (queries is None):
         raise UsageError("give a QUESTION, or --queries", 'retro ask DB "who keeps the light?"')
     if queries is not None:
-        from retro_cli.exchange.questions import read_questions
-
-        return ((each.id, each.text) for each in read_questions(queries))
+        return read_stream(queries)
     if not str(question).strip():
         raise UsageError("the question is empty", 'retro ask DB "who keeps the light?"')
-    return iter([("1", str(question).strip())])
+    return iter([Question("1", str(question).strip())])

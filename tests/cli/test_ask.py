@@ -92,10 +92,17 @@ def test_many_questions_come_from_a_file_or_standard_input(ask, tmp_path):
     )
     found = ask("--queries", "q.jsonl", "--json")
     assert [row["id"] for row in found.rows] == ["a", "b"]
-    piped = ask("--queries", "-", stdin=b"who?\n\nwhy?\n")
+    piped = ask("--queries", "-", stdin=b"who?\nwhy?\n")
     assert piped.code == 0, piped.err
     assert "who?" in piped.out
     assert "why?" in piped.out
+
+
+def test_a_line_that_is_no_question_does_not_end_the_stream(ask):
+    found = ask("--queries", "-", "--json", stdin=b"who?\n\n{\nwhy?\n")
+    assert found.code == 3
+    assert [row["id"] for row in found.rows] == ["1", "2", "3", "4"]
+    assert ["error" in row for row in found.rows] == [False, True, True, False]
 
 
 def test_one_source_alone_can_be_asked(ask):
