@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from uuid import uuid4
 
 from retro_cli.errors import ConfigError, LockedError
 from retro_cli.store.atomic import TEMPORARY, disk_errors, sync_file, sync_folder
+
+_LOOK_AGAIN = 0.05  # seconds
 
 
 def cache_folder() -> Path:
@@ -118,12 +121,26 @@ def _make(target: Path, make: Callable[[Path], None]) -> None:
 
 @contextmanager
 def _alone(target: Path) -> Iterator[bool]:
-    """Wait for the lock on ``target``; False on a file system without locks."""
+    """Wait for the lock on ``target``; False on a file system without locks, and where the folder
+    is there meanwhile: who made it may use it, and so share the lock, for as long as it lives."""
     descriptor = _opened(target)
     try:
-        yield _locked(descriptor, fcntl.LOCK_EX)
+        yield _waited_for(target, descriptor)
     finally:
         os.close(descriptor)
+
+
+def _waited_for(target: Path, descriptor: int) -> bool:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if target.is_dir():
+                return False
+            time.sleep(_LOOK_AGAIN)
+        except OSError:
+            return False
 
 
 def _opened(target: Path) -> int:

@@ -97,6 +97,7 @@ def test_makers_at_once_make_it_once(tmp_path):
 
 def test_without_locks_the_faster_one_wins(tmp_path, monkeypatch):
     monkeypatch.setattr("retro_cli.store.cache._locked", lambda descriptor, how: False)
+    monkeypatch.setattr("retro_cli.store.cache._waited_for", lambda target, descriptor: False)
     target = tmp_path / "cache" / "thing"
 
     def overtaken(folder: Path) -> None:
