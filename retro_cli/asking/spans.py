@@ -25,7 +25,8 @@ class Node:
 def span_tree(text: str, tokenizer: Any, longest: int = LONGEST) -> Node:
     """Every run of at most ``longest`` words, as it is spelled after ``AFTER`` and a space.
 
-    A run begins and ends with a word, without the marks around it. tokenizer: a ``Tokenizer`` of
+    A run begins and ends with a word, without the marks around it; what has no letter and no digit
+    (a dash between two words) is not counted as one. tokenizer: a ``Tokenizer`` of
     the tokenizers library whose tokens do not reach from one word into the next.
     """
     words = [

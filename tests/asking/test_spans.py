@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from reader_helpers import text_hit
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -43,12 +43,15 @@ def test_marks_that_belong_to_a_word_stay_with_it(bpe):
 
 
 @given(st.text(max_size=60), st.integers(1, 4))
-def test_every_span_stands_in_the_text(bpe_path, text, longest):
+@example("Rose - 5\r\x08 0", 2)
+def test_every_span_stands_in_the_text_and_has_so_many_words(bpe_path, text, longest):
     tokenizer = Tokenizer.from_file(str(bpe_path))
     for span in spelled(span_tree(text, tokenizer, longest), tokenizer):
         assert span.startswith(" ")
         assert span[1:] in text
-        assert 1 <= len(span.split()) <= longest
+        # A dash or a control character that stands alone is no word.
+        words = [piece for piece in span.split() if any(map(str.isalnum, piece))]
+        assert 1 <= len(words) <= longest
 
 
 def test_a_text_without_words_has_no_spans(bpe):
