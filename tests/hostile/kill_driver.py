@@ -268,7 +268,7 @@ def step_of(stage: str, how: str) -> int:
     """
     if stage in AGAIN:
         return {"kill": 2, "full": 5}[how]
-    return 3 if stage in LATER and how == "full" else 1
+    return {"kill": 1, "full": 3}[how]
 
 
 def main(stage: str, corpus: Path, encoder: str, work: Path, how: str) -> None:
