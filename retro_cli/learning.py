@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from retro_cli.config import load_settings
 from retro_cli.errors import UsageError
 from retro_cli.events import SILENT, Progress
 from retro_cli.models.base import DEFAULT_BASE, find_base, goes_by_name, portable_name
+from retro_cli.models.config import RetroConfig
+from retro_cli.models.saving import WEIGHTS_FILE, fitted_folder
 from retro_cli.query.neighbours import NeighbourTable
 from retro_cli.query.retrieve import Retriever
 from retro_cli.query.table import NeighbourSettings, load_table, table_names
@@ -24,13 +26,14 @@ from retro_cli.reading.material import (
     require_same_cut,
     with_ends,
 )
-from retro_cli.reading.of_model import LENGTH
+from retro_cli.reading.of_model import LENGTH, reading_of
 from retro_cli.reading.of_settings import find_tokenizer
 from retro_cli.reading.text_neighbours import TextsToRead
 from retro_cli.reading.text_table import TextTable
+from retro_cli.store.atomic import file_sha256
 from retro_cli.store.layout import Layout
 from retro_cli.training.devices import is_first, once
-from retro_cli.training.model import end_token, fitted_model, scratch_model
+from retro_cli.training.model import end_token, fitted_further, fitted_model, scratch_model
 from retro_cli.training.run import Run, RunReport
 from retro_cli.training.run import train as run_training
 from retro_cli.training.settings import TrainingSettings
@@ -42,7 +45,8 @@ class Lesson:
 
     texts: files to train on, none for the database's own documents. table: the neighbour table's
     name, "" for one that suits. max_copy: see ``NeighbourSettings``. base: of Llama's
-    configuration, added: of RetroConfig, beside what follows from the settings.
+    configuration, added: of RetroConfig, beside what follows from the settings. shape: of
+    RetroConfig too, what was asked for by name and not by a preset.
     """
 
     layout: Layout
@@ -53,6 +57,7 @@ class Lesson:
     max_copy: float = 1.0
     base: dict[str, Any] = field(default_factory=dict)
     added: dict[str, Any] = field(default_factory=dict)
+    shape: dict[str, Any] = field(default_factory=dict)
     overwrite: bool = False
 
 
@@ -60,14 +65,36 @@ def fit(lesson: Lesson, base: str = DEFAULT_BASE, *, allow_download: bool = Fals
         progress: Progress = SILENT) -> RunReport:  # fmt: skip
     """RETRO-fitting (Borgeaud et al. 2021, section 4.3): the base stays frozen.
 
+    base: a language model, or one that was fitted: then its added weights are trained on.
     Raises what ``find_base``, ``pipeline.neighbours`` and ``training.run.train`` raise.
     """
     lesson.layout.require()
+    fitted = fitted_folder(base)
+    if fitted is not None:
+        return _fit_further(lesson, *fitted, progress)
     folder = find_base(base, allow_download, progress)
     tokenizer = ChunkTokenizer(folder, cut="exact", size=_length(lesson))
     name = portable_name(base) if goes_by_name(base) else str(folder.resolve())
     make = partial(fitted_model, folder, _added(lesson), name)
     return _run(lesson, tokenizer, make, folder, {"base": name}, progress)
+
+
+def _fit_further(
+    lesson: Lesson, folder: Path, config: RetroConfig, progress: Progress
+) -> RunReport:
+    if lesson.shape:
+        raise UsageError(
+            f"{folder.name} has a shape already: {', '.join(lesson.shape)} cannot be chosen",
+            "leave it out, or name the language model with --base to fit it anew",
+        )
+    if lesson.out.resolve() == folder.resolve():
+        raise UsageError(f"{folder} is what is gone on with", "name another folder with --out")
+    lesson = replace(lesson, added={"chunk_length": config.chunk_length})
+    tokenizer, _ = reading_of(folder)
+    make = partial(fitted_further, folder, lesson.settings.neighbours)
+    before = file_sha256(folder / WEIGHTS_FILE)
+    made_from = {"base": config.base_name, "fitted before": before}
+    return _run(lesson, tokenizer, make, find_base(config.base_name), made_from, progress, before)
 
 
 def train(lesson: Lesson, tokenizer: str = "", *, progress: Progress = SILENT) -> RunReport:
@@ -92,12 +119,13 @@ def _length(lesson: Lesson) -> int:
 
 def _added(lesson: Lesson) -> dict[str, Any]:
     settings = lesson.settings
-    return {"neighbours": settings.neighbours, "seed": settings.seed, **lesson.added}
+    own = {"neighbours": settings.neighbours, "seed": settings.seed}
+    return {**own, **lesson.added, **lesson.shape}
 
 
 def _run(
     lesson: Lesson, tokenizer: ChunkTokenizer, make: Any, base: Path | None,
-    made_from: dict[str, Any], progress: Progress,
+    made_from: dict[str, Any], progress: Progress, further: str = "",
 ) -> RunReport:  # fmt: skip
     progress = progress if is_first() else SILENT
     name = _look_up(lesson, tokenizer, progress)
@@ -122,6 +150,7 @@ def _run(
                 "texts": [Path(spec).name for spec in lesson.texts],
                 "tokens": material.token_count,
             },
+            further,
         )  # fmt: skip
         return run_training(run, overwrite=lesson.overwrite, progress=progress)
     finally:

@@ -38,7 +38,11 @@ def fit(
     out: train_options.Out,
     *,
     base: Annotated[
-        str, typer.Option(help="The model to fit: a folder, a packaged name or hf:ORG/NAME.")
+        str,
+        typer.Option(
+            help="The model to fit: a folder, a packaged name or hf:ORG/NAME; or a fitted model, "
+            "to go on with it."
+        ),
     ] = "SmolLM2-135M-Instruct",
     preset: train_options.FitPreset = "tiny",
     begin: train_options.Begin = None,
@@ -99,7 +103,8 @@ def _lesson(
         chosen.table,
         chosen.max_copy,
         preset.base,
-        {**preset.added, **chosen.added()},
+        preset.added,
+        chosen.added(),
         chosen.overwrite,
     )
 

@@ -16,9 +16,10 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
 from retro_cli.errors import InputNotFound, IntegrityError, UsageError
-from retro_cli.models.base import find_base, goes_by_name, portable_name
+from retro_cli.models.base import find_base, goes_by_name, model_fields, portable_name
 from retro_cli.models.config import ADDED_WEIGHTS, RetroConfig
 from retro_cli.models.quiet import without_bars
+from retro_cli.models.shipped import find_model
 
 Model = Any
 WEIGHTS_FILE = "model.safetensors"
@@ -105,6 +106,20 @@ def checked_folder(folder: str | Path) -> tuple[Path, RetroConfig]:
     if not any(path.glob("*.safetensors")):
         raise IntegrityError(f"{path} has no weights", "it was not written to its end")
     return path, RetroConfig.from_dict(fields)
+
+
+def fitted_folder(name: str | Path) -> tuple[Path, RetroConfig] | None:
+    """The folder and the configuration of added weights, in a folder or by the name of a model that
+    ships; None for whatever else. Raises what ``checked_folder`` does for weights that are broken.
+    """
+    folder = find_model(name)
+    if not (folder / CONFIG_FILE).is_file():
+        return None
+    fields = model_fields(folder)
+    kind, weights = fields.get("model_type"), fields.get("weights")
+    if (kind, weights) != (RetroConfig.model_type, ADDED_WEIGHTS):
+        return None
+    return checked_folder(folder)
 
 
 def matching_base(config: RetroConfig, base: Model | str | Path | None, **settings: Any) -> Model:

@@ -45,6 +45,19 @@ def fitted_model(base: Path, added: dict[str, Any], name: str = "") -> Any:
     return RetroForCausalLM.from_base(base, base_name=name, **added)
 
 
+def fitted_further(folder: Path, neighbours: int) -> Any:
+    """A fitted model with its base, to be trained on; the added weights in float32.
+
+    Raises what ``RetroForCausalLM.from_pretrained`` does.
+    """
+    from retro_cli.models.retro import RetroForCausalLM
+
+    model = RetroForCausalLM.from_pretrained(folder)
+    model.added.float()
+    model.config.neighbours = neighbours
+    return model
+
+
 def end_token(tokenizer: ChunkTokenizer) -> int | None:
     """The token that ends a text, if the tokenizer has one that is known to."""
     ids = (tokenizer.raw.token_to_id(token) for token in ENDS)

@@ -32,7 +32,8 @@ RECORD, METRICS, PLOT, CHECKPOINTS = "training.json", "metrics.jsonl", "loss.svg
 class Run:
     """What is trained on what. ``base``: the folder of the frozen base, None from scratch.
 
-    made_from: what the record says of the database and the texts.
+    made_from: what the record says of the database and the texts. further: the hash of the added
+    weights that this run takes up, "" where they are fresh.
     """
 
     out: Path
@@ -43,6 +44,7 @@ class Run:
     evidence: NeighbourTokens
     base: Path | None
     made_from: dict[str, Any]
+    further: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def train(run: Run, *, overwrite: bool = False, progress: Progress = SILENT) -> 
         )
     run.out.mkdir(parents=True, exist_ok=True)
     accelerator = make_accelerator(run.settings.precision)
-    begins = run.base is not None and run.settings.begin == "induction"
+    fresh = run.base is not None and not run.further
+    begins = fresh and run.settings.begin == "induction"
     if begins and not model.added.embeddings and checkpoints.last() is None:
         model.to(accelerator.device)
         begin_as_induction(model, sample_of(run.material.tokens))
@@ -136,6 +139,7 @@ def _identity(run: Run, model: Any) -> str:
     return fingerprint([
         run.settings.curve_fingerprint(), fingerprint(_plain(config)),
         material_fingerprint(run.material), run.tokenizer.sha256, run.evidence.length,
+        *filter(None, [run.further]),
     ])  # fmt: skip
 
 

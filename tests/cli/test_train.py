@@ -73,6 +73,40 @@ def test_fit_makes_a_model_that_opens_and_proves_its_base_untouched(
     assert str(tmp_path) not in json.dumps(record)
 
 
+def test_a_fitted_model_is_gone_on_with_and_its_base_stays_untouched(
+    retro, exact_db, base_folder, tmp_path
+):
+    assert retro("fit", exact_db, "--base", base_folder, "--out", "m", *SHAPE, *SHORT).code == 0
+    told = retro("fit", exact_db, "--base", "m", "--out", "n", *SHORT, "-k", 1)
+    assert told.code == 0, told.err
+    assert "bit-identical" in told.err
+    before, after = (RetroForCausalLM.from_pretrained(tmp_path / name) for name in ("m", "n"))
+    assert after.config.base_hash == before.config.base_hash
+    assert after.config.cca_layers == before.config.cca_layers
+    assert after.config.neighbours == 1
+    # It learned on from where it was: far nearer to that than to where fresh weights begin.
+    moved = {n: (w - before.state_dict()[n]).norm() for n, w in after.state_dict().items()}
+    assert max(moved.values()) > 0
+    assert all(moved[n] < 0.2 * w.norm() + 0.1 for n, w in before.state_dict().items())
+    record = json.loads((tmp_path / "n" / "training.json").read_text())
+    assert record["made_from"]["fitted before"]
+    again = retro("fit", exact_db, "--base", "m", "--out", "n", *SHORT, "-k", 1)
+    assert "nothing is left to do" in again.err
+
+
+def test_what_a_fitted_model_has_settled_is_not_chosen_again(
+    retro, exact_db, base_folder, tmp_path
+):
+    assert retro("fit", exact_db, "--base", base_folder, "--out", "m", *SHAPE, *SHORT).code == 0
+    weights = (tmp_path / "m" / "model.safetensors").read_bytes()
+    shaped = retro("fit", exact_db, "--base", "m", "--out", "n", *SHAPE, *SHORT)
+    assert shaped.code == 2
+    assert "cca_layers" in shaped.err
+    itself = retro("fit", exact_db, "--base", "m", "--out", "m", *SHORT, "--overwrite")
+    assert itself.code == 2
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == weights
+
+
 @pytest.mark.parametrize(
     ("option", "name", "value"),
     [
