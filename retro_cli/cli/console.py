@@ -56,6 +56,11 @@ def width(default: int = 80, most: int = 100) -> int:
     return min(shutil.get_terminal_size((default, 24)).columns, most)
 
 
+def narrow() -> bool:
+    """Whether a table made for 80 columns would break, and needs another form."""
+    return width() < 60
+
+
 def line(text: str = "") -> None:
     """A line of data for people."""
     sys.stdout.write(text + "\n")

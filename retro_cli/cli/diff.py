@@ -12,7 +12,7 @@ import typer
 
 from retro_cli.cli import console, options
 from retro_cli.cli.command import command
-from retro_cli.cli.render import shortened, shortened_path
+from retro_cli.cli.render import row, shortened, shortened_path
 from retro_cli.cli.run import timed
 from retro_cli.errors import EXIT_WORK_FOUND
 from retro_cli.wording import agreed, counted
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from retro_cli.index.diff import GenerationsDifference
     from retro_cli.index.turnover import Documents
 
+_COUNTED = ("added", "replaced", "unchanged", "gone")
 _COLOURS = {"new": "32", "changed": "33", "missing": "31"}
 
 
@@ -89,16 +90,16 @@ def _inputs(
 
 def _print_files(files: Sequence[FileDifference], limit: int) -> None:
     """Up to ``limit`` files; the end of a long name is what tells it apart."""
-    shown = files[:limit]
+    shown, wide = files[:limit], 6 if console.narrow() else 9
     if shown:
-        head = f"{'':7} {'added':>9} {'replaced':>9} {'unchanged':>9} {'gone':>9}  file"
-        console.line(console.styled(head, "2"))
+        words = ("added", "repl.", "same", "gone") if console.narrow() else _COUNTED
+        head = " ".join([" " * 7, *(word.rjust(wide) for word in words)])
+        row(console.styled(head, "2"), len(head), "file", "2")
     for file in shown:
         counts = (file.added, file.replaced, file.unchanged, file.vanished + file.removed)
-        cells = " ".join(f"{count:>9,}" if count else f"{'.':>9}" for count in counts)
+        cells = " ".join((f"{count:,}" if count else ".").rjust(wide) for count in counts)
         state = console.styled(file.state.ljust(7), _COLOURS[file.state])
-        name = shortened_path(console.clean(file.file), max(20, console.width() - 49))
-        console.line(f"{state} {cells}  {name}")
+        row(f"{state} {cells}", 8 + len(cells), file.file)
     _print_rest(len(files) - limit)
     if files:
         console.line()
@@ -126,7 +127,9 @@ def _print_totals(found: InputsDifference) -> None:
     if found.set_aside:
         rows.append(("set aside", f"{counted(found.set_aside, 'record')} that cannot be read"))
     console.pairs(rows)
-    console.line(_conclusion(found))
+    console.line()
+    for sentence in _conclusion(found):
+        console.paragraph(sentence)
 
 
 def _kept(found: InputsDifference) -> int:
@@ -138,26 +141,26 @@ def _listed(*counts: tuple[int, str]) -> str:
     return ", ".join(f"{n:,} {word}" for n, word in counts if n) or "none"
 
 
-def _conclusion(found: InputsDifference) -> str:
+def _conclusion(found: InputsDifference) -> list[str]:
     n = console.number
     if not found.would_change:
-        text = "\nretro chunk would change nothing."
+        said = ["retro chunk would change nothing."]
     elif found.starts_over:
-        text = (
-            "\nThe settings or the tokenizer changed: retro chunk would cut every document again,"
-            f"\n{n(found.docs_written)} now in place of {n(found.docs_before)} before."
-        )
+        said = [
+            "The settings or the tokenizer changed: retro chunk would cut every document again, "
+            f"{n(found.docs_written)} now in place of {n(found.docs_before)} before."
+        ]
     else:
-        text = (
-            f"\nretro chunk would cut {counted(found.docs_written, 'document')}; "
+        said = [
+            f"retro chunk would cut {counted(found.docs_written, 'document')}; "
             f"{n(found.docs_before)} {agreed(found.docs_before, 'becomes', 'become')} "
             f"{n(found.docs_after)}."
-        )
+        ]
     kept = _kept(found)
     if kept and not found.prune:
         removed = counted(kept, "document")
-        text += f"\nWhat vanished from the input is kept; --prune would remove {removed}."
-    return text
+        said.append(f"What vanished from the input is kept; --prune would remove {removed}.")
+    return said
 
 
 def _generations(db: Path, first: int, second: int, limit: int) -> bool:
@@ -193,9 +196,10 @@ def _print_sides(found: GenerationsDifference) -> None:
         values = (_value(setting.before), _value(setting.after))
         rows.append((setting.name, *values, ""))
     for name, old, new, change in rows:
-        console.line(
-            f"{console.styled(name.ljust(13), '2')} {old:>24} {new:>24} {change:>12}".rstrip()
-        )
+        cells = f"{old:>24} {new:>24} {change:>12}"
+        if console.narrow():  # one value below the other
+            cells = f"{old:>26}\n{new:>40}" + (f"\n{change:>40}" if change else "")
+        console.line(f"{console.styled(name.ljust(13), '2')} {cells}".rstrip())
 
 
 def _value(value: str | float) -> str:
@@ -220,8 +224,7 @@ def _print_sources(found: GenerationsDifference, limit: int) -> None:
     for source in found.sources[:limit]:
         counts = f"{source.added:>+10,}" if source.added else f"{'.':>10}"
         counts += f" {-source.removed:>10,}" if source.removed else f" {'.':>10}"
-        name = shortened_path(console.clean(source.source), max(12, console.width() - 25))
-        console.line(f"{counts}  {name}")
+        row(counts, len(counts), source.source)
     _print_rest(len(found.sources) - limit)
 
 

@@ -82,8 +82,12 @@ def _print_rule(rule: Rule) -> None:
     when = rule.created[:10]
     head = f"{rule.number:>3}  {console.styled(rule.state.ljust(7), code)} {when}  "
     plain = len(f"{rule.number:>3}  {rule.state:<7} {when}  ")
-    room = max(20, console.width() - plain)
-    console.line(head + render.shortened(console.clean(rule.describe()), room))
+    if console.narrow():
+        console.line(head.rstrip())
+        plain = len(render.INDENT)
+        head = render.INDENT
+    said = render.shortened(console.clean(rule.describe()), console.width() - plain)
+    console.line(head + said)
     render.paragraph(rule.reason, sys.stdout, " " * plain, "2")
 
 
@@ -106,7 +110,7 @@ def show(
     render.paragraph(rule.describe(), sys.stdout)
     console.line(console.styled("because", "2"))
     render.paragraph(rule.reason, sys.stdout)
-    console.line(f"since {rule.created}, {counted(rows, 'chunk')} of live documents")
+    console.paragraph(f"since {rule.created}, {counted(rows, 'chunk')} of live documents")
     print_examples(chunks)
 
 

@@ -17,34 +17,32 @@ if TYPE_CHECKING:
 
 def table(found: Sequence[SourceScores], worst: Mapping[int, Chunk]) -> None:
     """The sources as a table of 80 columns."""
-    room = _head(f"{'docs':>6} ", "source")
+    _head(f"{'docs':>6} ", "source")
     for entry in found:
-        _line(f"{entry.documents:>6,} ", entry, entry.source, room)
+        _line(f"{entry.documents:>6,} ", entry, entry.source)
         _example(entry.worst, worst)
 
 
 def documents(found: Sequence[DocumentScores], worst: Mapping[int, Chunk], show: bool) -> None:
     """The documents likewise; worst: of each its worst chunk, which names it."""
-    room = _head("", "document")
+    _head("", "document")
     for entry in found:
-        _line("", entry, worst[entry.worst].document, room)
+        _line("", entry, worst[entry.worst].document)
         if show:
             _example(entry.worst, worst)
 
 
-def _head(first: str, last: str) -> int:
-    head = f"{first}{'chunks':>7} {'out':>6} {'mean':>5} {'p95':>5} {'max':>5} {'over':>5}"
-    console.line(f"{head}  {last}")
-    return max(16, console.width() - len(head) - 2)
+def _head(first: str, last: str) -> None:
+    head = f"{first}{'chunks':>7} {'out':>5} {'mean':>4} {'p95':>4} {'max':>4} {'over':>4}"
+    render.row(head, len(head), last)
 
 
-def _line(first: str, entry: Scored, name: str, room: int) -> None:
+def _line(first: str, entry: Scored, name: str) -> None:
     numbers = (
-        f"{first}{entry.chunks:>7,} {entry.excluded or '':>6} "
-        f"{entry.mean:>5.2f} {entry.p95:>5.2f} {entry.highest:>5.2f} {entry.over:>4.0%} "
+        f"{first}{entry.chunks:>7,} {entry.excluded or '':>5} "
+        f"{entry.mean:>4.2f} {entry.p95:>4.2f} {entry.highest:>4.2f} {entry.over:>4.0%}"
     )
-    name = render.shortened_path(console.clean(name), room)
-    console.line(f"{numbers} {console.styled(name, '2' if entry.excluded else '1')}")
+    render.row(numbers, len(numbers), name, "2" if entry.excluded else "1")
 
 
 def _example(row: int, worst: Mapping[int, Chunk]) -> None:

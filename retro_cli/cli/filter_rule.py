@@ -140,9 +140,9 @@ def add(
             value = {"dry_run": True, "rule": rule.to_json(), **asdict(reach)}
             console.record({**value, "examples": examples})
             return
-        console.line(f"would take {reach_lines(reach)[0]}")
+        console.paragraph(f"would take {reach_lines(reach)[0]}")
         for text in reach_lines(reach)[1:]:
-            console.line(text)
+            console.paragraph(text)
         print_examples(reach.examples)
         return
     from retro_cli.filters.rules import PURGED

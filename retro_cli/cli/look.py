@@ -102,10 +102,7 @@ def sources(db: options.DatabaseArgument) -> None:
         return
     rules = any(item.filtered for item in found)
     head = f"{'documents':>10} {'chunks':>10}" + (f" {'filtered':>9}" if rules else "")
-    console.line(f"{head}  source")
+    render.row(head, len(head), "source")
     for item in found:
-        name = render.shortened_path(
-            console.clean(item.source), max(12, console.width() - len(head) - 2)
-        )
         out = f" {item.filtered or '':>9}" if rules else ""
-        console.line(f"{item.docs:>10,} {item.chunks:>10,}{out}  {name}")
+        render.row(f"{item.docs:>10,} {item.chunks:>10,}{out}", len(head), item.source)

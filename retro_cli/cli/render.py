@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from retro_cli.cli.console import clean, say, styled, width
+from retro_cli.cli.console import clean, line, narrow, say, styled, width
 
 if TYPE_CHECKING:
     from retro_cli.exchange.answers import Locate
@@ -105,6 +105,14 @@ def shortened(text: str, room: int) -> str:
 def shortened_path(path: str, room: int) -> str:
     """The end of a path is what tells it apart."""
     return path if len(path) <= room else "..." + path[len(path) - max(room - 3, 1) :]
+
+
+def row(cells: str, wide: int, name: str, code: str = "") -> None:
+    """A line of a table on stdout: cells, so many columns wide, and a name whose end is kept. On a
+    narrow terminal the name stands below."""
+    room, between = (width() - 2, "\n  ") if narrow() else (width() - wide - 2, "  ")
+    short = shortened_path(clean(name), max(12, room))
+    line(cells + between + (styled(short, code) if code else short))
 
 
 def _row(identity: str, hit: Hit) -> dict[str, Any]:

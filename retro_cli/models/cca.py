@@ -13,6 +13,7 @@ from torch.nn import functional
 from retro_cli.models.attention import RelativeAttention
 from retro_cli.models.chunking import Slots, put, take
 from retro_cli.models.mass import AttentionMass
+from retro_cli.models.norm import Norm
 
 Tensor = Any
 
@@ -73,7 +74,7 @@ class ChunkedCrossAttention(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.chunk = chunk
         self.retrieved = retrieved
-        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.norm = Norm(width)
         self.attention = RelativeAttention(
             width, source_width, heads, chunk + retrieved - 1, closed=closed
         )

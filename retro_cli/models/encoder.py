@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from retro_cli.models.attention import RelativeAttention
+from retro_cli.models.norm import Norm
 
 Tensor = Any
 
@@ -20,16 +21,16 @@ class EncoderLayer(nn.Module):  # type: ignore[misc]
         self, width: int, source_width: int, heads: int, *, chunk: int, retrieved: int, cross: bool
     ) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.norm = Norm(width)
         self.attention = RelativeAttention(width, width, heads, 2 * retrieved - 1)
         self.cross = cross
         if cross:
-            self.cross_norm = nn.RMSNorm(width, eps=1e-6)
-            self.source_norm = nn.RMSNorm(source_width, eps=1e-6)
+            self.cross_norm = Norm(width)
+            self.source_norm = Norm(source_width)
             self.cross_attention = RelativeAttention(
                 width, source_width, heads, chunk + retrieved - 1
             )
-        self.feed_norm = nn.RMSNorm(width, eps=1e-6)
+        self.feed_norm = Norm(width)
         self.widen = nn.Linear(width, 4 * width, bias=False)
         self.narrow = nn.Linear(4 * width, width, bias=False)
 
@@ -69,7 +70,7 @@ class NeighbourEncoder(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.retrieved = retrieved
         # The embeddings of a base model have a scale of their own.
-        self.embedding_norm = nn.RMSNorm(embedding_width, eps=1e-6)
+        self.embedding_norm = Norm(embedding_width)
         self.embedding_map = nn.Linear(embedding_width, width, bias=False)
         self.layers = nn.ModuleList(
             EncoderLayer(
@@ -78,7 +79,7 @@ class NeighbourEncoder(nn.Module):  # type: ignore[misc]
             )
             for number in range(1, layers + 1)
         )  # fmt: skip
-        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.norm = Norm(width)
 
     def forward(
         self, embedded: Tensor, visible: Tensor, source: Tensor, source_visible: Tensor

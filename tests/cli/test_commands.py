@@ -56,9 +56,10 @@ def test_the_text_and_continuation_of_a_hit_are_the_documents_own(retro, db, arc
 
 def test_the_table_fits_the_terminal(db):
     for columns in ("40", "80"):
-        result = process("query", db, "the ferry", env={"COLUMNS": columns})
-        assert result.returncode == 0
-        assert max(map(len, result.stdout.splitlines())) <= int(columns)
+        for asked in (["query", db, "the ferry"], ["sources", db]):
+            result = process(*asked, env={"COLUMNS": columns})
+            assert result.returncode == 0
+            assert max(map(len, result.stdout.splitlines())) <= int(columns)
 
 
 def test_a_query_stream_answers_line_by_line(db):

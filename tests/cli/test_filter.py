@@ -94,11 +94,12 @@ def test_human_output_goes_to_stderr_and_data_to_stdout(retro, scored, add):
     assert retro("filter", "show", scored, 1).err == ""
 
 
-def test_no_line_of_output_is_longer_than_the_terminal(scored, archive, static_encoder, tmp_path):
+@pytest.mark.parametrize("columns", [40, 80])
+def test_no_line_of_output_is_longer_than_the_terminal(scored, archive, tmp_path, columns):
     long = {"id": "x", "source": "a/very/long/folder/" * 6, "text": "the storm keeper " * 40}
     write_jsonl(archive / "long.jsonl", [long])
     process("build", archive, "--db", scored)
-    environment = {"COLUMNS": "80"}
+    environment = {"COLUMNS": str(columns)}
     words = " ".join(["because", "they", "insult", "whole", "groups", "of", "people"] * 3)
     commands = [
         ("score", scored, "--scorer", f"words:{tmp_path / 'list.txt'}", "--as", "w"),
@@ -116,7 +117,7 @@ def test_no_line_of_output_is_longer_than_the_terminal(scored, archive, static_e
     for command in commands:
         result = process("filter", *command, env=environment)
         assert result.returncode == 0, result.stderr
-        if lines := [line for line in result.stdout.splitlines() if len(line) > 80]:
+        if lines := [line for line in result.stdout.splitlines() if len(line) > columns]:
             overlong[command[0]] = lines
     assert overlong == {}
 
