@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test hunt clean
 
 demo: $(VENV)/.installed
 	$(BIN)/retro demo
@@ -15,6 +15,10 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/table.py --check
 	$(BIN)/python benchmarks/results_page.py --check
 	$(BIN)/python -m pytest -n 2
+
+# The property tests with many new examples; a failure prints the one to add.
+hunt: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 2 --hypothesis-profile hunt -m hypothesis --timeout 0
 
 # Everything is pinned in constraints.txt; pyproject.toml holds the honest ranges.
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -14,9 +14,12 @@ from hypothesis import settings
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
-# How long an example takes says something of the machine, not of the code.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# How long an example takes says something of the machine, not of the code. `make test` tries the
+# same examples each time, so that a change is judged by what it changes; `make hunt` looks for new
+# ones, and what it finds becomes an @example.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("hunt", deadline=None, max_examples=1000)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
