@@ -32,6 +32,12 @@ SECTIONS = {
     "retrieval": (FOLDER / "retrieval_quality.json", retrieval_page.render),
 }
 MODELS = {"fitted": "fitted, SmolLM2-135M-Instruct", "scratch": "from scratch"}
+# A model may have been trained in parts, one folder each; the last is the one that is evaluated.
+TRAININGS = {
+    "first": "fitted, first part: PEPs",
+    "fitted": "fitted, second part: PEPs and books",
+    "scratch": "from scratch: PEPs and books",
+}
 SETS = {"peps": "PEPs", "books": "books"}
 POINTS = 60  # of a loss curve
 KINDS = ("on", "shuffled", "off")
@@ -46,7 +52,7 @@ def take(folder: Path) -> dict[str, Any]:
     """What a folder holds of trainings (MODEL/training.json) and evaluations (MODEL-SET.json)."""
     trainings = {
         name: _training(folder / name)
-        for name in MODELS
+        for name in TRAININGS
         if (folder / name / "training.json").exists()
     }
     evaluations = {
@@ -98,7 +104,7 @@ def _trainings(found: dict[str, Any]) -> str:
     for name, value in found.items():
         settings, last = value["settings"], value["losses"][-1][1]
         rows.append([
-            MODELS[name], f"{settings['steps']:,}", f"{value['tokens']:,}",
+            TRAININGS[name], f"{settings['steps']:,}", f"{value['tokens']:,}",
             f"{settings['echoes']:.0%}", f"{value['seconds'] / 60:.0f} min",
             f"{value['tokens'] / value['seconds']:,.0f}", f"{last:.3f}",
         ])  # fmt: skip

@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
             "retro train-memory --text 'books/*.txt' --out memory/ --windows 1000",
         ],
         "Model",
+        resumes=True,
     )(train_memory)
 
 
@@ -95,8 +96,7 @@ def train_memory(
 ) -> None:
     """Teach one layer to attend to what was read before (Memorizing Transformers).
 
-    On documents longer than a window. Writes the model only at the end: a run that is killed has
-    to be started again.
+    On documents longer than a window.
     """
     from retro_cli.training.memorizing import MemoryTraining
 
@@ -106,6 +106,8 @@ def train_memory(
     report, seconds = timed(
         lambda progress: _trained(db, text or [], base, out, settings, device, overwrite, progress)
     )
+    if report is None:
+        return
     if console.state.json:
         console.record({"seconds": round(seconds, 3), **asdict(report)})
         return
@@ -122,7 +124,7 @@ def train_memory(
 def _trained(
     db: Path | None, text: list[str], base: str, out: Path, settings: MemoryTraining,
     device: str, overwrite: bool, progress: Progress,
-) -> MemoryReport:  # fmt: skip
+) -> MemoryReport | None:  # fmt: skip
     from retro_cli.store.layout import Layout
     from retro_cli.training.memorizing import train_memory as run
 

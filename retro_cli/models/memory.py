@@ -63,6 +63,10 @@ class Memory:
         """(batch,) int64 row numbers; a row may come twice."""
         return Memory(*(part[picked] for part in self._parts))
 
+    def tensors(self) -> dict[str, Tensor]:
+        """By the names that ``Memory`` takes."""
+        return dict(zip(("keys", "values", "whose", "there"), self._parts, strict=True))
+
     @property
     def _parts(self) -> tuple[Tensor, ...]:
         return (self.keys, self.values, self.whose, self.there)

@@ -72,6 +72,9 @@ class Lesson(Protocol):
     def trained(self) -> dict[str, Tensor]:
         """Every weight that learns, by name."""
 
+    def paces(self) -> dict[str, float]:
+        """Of the weights that learn faster or slower than the others, how many times as fast."""
+
     def networks(self) -> list[Any]:
         """The torch modules that learn, to be put in training mode."""
 
@@ -106,7 +109,7 @@ class Course:
         self.lesson, self.settings = lesson, settings
         self.checkpoints, self.progress = checkpoints, progress
         self.trained = lesson.trained()
-        self.optimiser = adamw(self.trained, settings.betas, settings.weight_decay)
+        self.optimiser = adamw(self.trained, settings.betas, settings.weight_decay, lesson.paces())
         self.first = self._resume()
         self.metrics = Metrics(metrics, self.first)
 
@@ -151,7 +154,8 @@ class Course:
         settings = self.settings
         torch.manual_seed(hash((settings.seed, step)))
         loss, said = self.lesson.loss(step)
-        loss.backward()
+        if loss.requires_grad:  # else this step has nothing to teach
+            loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(list(self.trained.values()), settings.clip)
         if torch.isfinite(loss) and torch.isfinite(norm):
             rate = learning_rate(

@@ -54,6 +54,9 @@ class DprLesson:
             named |= {f"document.{n}": p for n, p in self.documents.weights().items()}
         return named
 
+    def paces(self) -> dict[str, float]:
+        return {}
+
     def networks(self) -> list[Any]:
         return [self.queries.network, self.documents.network]
 

@@ -6,7 +6,6 @@ the memory holds, learned from, and then remembered. The memory is empty where a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from retro_cli.config import fingerprint
 from retro_cli.datastore.maker import model_fingerprint
-from retro_cli.errors import TrainingDiverged, UsageError
+from retro_cli.errors import UsageError
 from retro_cli.events import SILENT, Progress
 from retro_cli.models.base import goes_by_name, portable_name
 from retro_cli.models.language import open_language_model
@@ -25,6 +25,8 @@ from retro_cli.models.memorizing import CAPACITY, WINDOW, K, MemorizingModel
 from retro_cli.models.memory import Memory
 from retro_cli.models.memory_saving import MemoryConfig, save_memorizing
 from retro_cli.query.retrieve import Retriever
+from retro_cli.training.course import CourseSettings
+from retro_cli.training.folder import CourseFolder
 from retro_cli.wording import counted
 
 Tensor = Any
@@ -48,11 +50,19 @@ class MemoryTraining:
     def __post_init__(self) -> None:
         if self.windows < 1:
             raise UsageError(f"{self.windows} windows", "read one at least")
-        if not 0 < self.rate < math.inf:
-            raise UsageError(f"--rate {self.rate:g}", "a number above 0")
+        if not 0 < self.rate < 1:
+            raise UsageError(f"--rate {self.rate:g}", "between 0 and 1")
+
+    def course(self) -> CourseSettings:
+        """A window a step, at one rate throughout."""
+        return CourseSettings(
+            steps=self.windows, batch=1, learning_rate=self.rate, warmup=0, final=1.0,
+            weight_decay=0.0, seed=self.seed,
+        )  # fmt: skip
 
 
 GATES = 100.0
+ATTENTION = "attention."  # what gates and their heat are called in a MemorizingModel
 _ROWS = 4096  # chunks read at a time
 
 
@@ -72,14 +82,12 @@ class MemoryReport:
 def train_memory(
     base: str | Path, texts: Iterable[str], out: Path, settings: MemoryTraining,
     device: str = "auto", *, overwrite: bool = False, progress: Progress = SILENT,
-) -> MemoryReport:  # fmt: skip
-    """Train on documents of more than a window, and save the model.
+) -> MemoryReport | None:  # fmt: skip
+    """Train on documents of more than a window, and save the model; None if that was done before.
 
-    Raises UsageError for a folder that is there already, or texts that are all too short,
+    Raises UsageError for a folder that holds something else, or texts that are all too short,
     TrainingDiverged for a loss that is no number, and what opening the base raises.
     """
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} is there already", "name another folder, or --overwrite it")
     opened = open_language_model(base, device=device)
     encoded = (opened.tokenizer(text, verbose=False)["input_ids"] for text in texts)
     documents = [ids for ids in encoded if len(ids) > settings.window]
@@ -88,83 +96,112 @@ def train_memory(
             f"no document is longer than a window of {counted(settings.window, 'token')}",
             "a memory is learned on long documents; or choose a shorter --window",
         )
+    base_sha256 = model_fingerprint(opened.folder)
+    run = fingerprint([asdict(settings), base_sha256, documents])
+    folder = CourseFolder(out, run)
+    if not folder.begin(overwrite=overwrite):
+        progress.note(f"{out} is finished: nothing is left to do")
+        return None
     model = MemorizingModel(
         opened.network, settings.layer, settings.k, settings.capacity, settings.window
     ).to(opened.network.device)
-    losses, tokens = learn(model, documents, settings, progress)
+    lesson = MemoryLesson(model, documents, settings)
     name = portable_name(base) if goes_by_name(base) else str(Path(base).expanduser().resolve())
+
+    def save(folder: Path) -> dict[str, Any]:
+        model.eval().requires_grad_(False)
+        config = MemoryConfig(
+            name, base_sha256, model.layer, model.k, model.capacity, model.window,
+            settings.train_layer, {"settings": asdict(settings), "tokens": lesson.tokens},
+        )  # fmt: skip
+        save_memorizing(model, config, folder)
+        return {"tokens": lesson.tokens}
+
+    outcome = folder.learn(lesson, settings.course(), save, "token", progress)
     gates = tuple(round(gate, 4) for gate in model.attention.gate.sigmoid().tolist())
-    report = MemoryReport(
-        str(out), model.layer, len(documents), len(losses), tokens, tuple(losses), gates
+    return MemoryReport(
+        str(out),
+        model.layer,
+        len(documents),
+        settings.windows,
+        lesson.tokens,
+        outcome.losses,
+        gates,
     )
-    record = {"settings": asdict(settings), "tokens": tokens, "losses": list(report.losses)}
-    config = MemoryConfig(
-        name, model_fingerprint(opened.folder), model.layer, model.k, model.capacity, model.window,
-        settings.train_layer, record,
-    )  # fmt: skip
-    save_memorizing(model, config, out)
-    return report
 
 
-def learn(
-    model: MemorizingModel, documents: Sequence[Sequence[int]], settings: MemoryTraining,
-    progress: Progress = SILENT,
-) -> tuple[list[float], int]:  # fmt: skip
-    """Nats a token of each window, and the tokens read. The base's other weights stay frozen."""
-    optimiser = _optimiser(model, settings)
-    losses: list[float] = []
-    tokens = 0
-    memory: Memory | None = None
-    progress.started("windows", settings.windows, "windows")
-    for ids, begins in _windows(documents, settings):
-        if begins:
-            memory = None
-        batch = torch.tensor([ids], device=model.device)
-        passed = model(batch, memory)
-        nats = summed_nats(passed.hidden, model.base.get_output_embeddings(), batch)
-        loss = nats / (len(ids) - 1)
-        if not math.isfinite(float(loss.detach())):
-            raise TrainingDiverged(f"the loss of window {len(losses)} is no number", "lower --rate")
-        if loss.requires_grad:
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
-            optimiser.step()
-        memory = model.remembered(memory, passed.fresh)
-        losses.append(round(float(loss.detach()), 4))
-        tokens += len(ids)
-        progress.advanced("windows", 1)
-        progress.says("windows", f"loss {losses[-1]:.3f}")
-    progress.finished("windows")
-    model.eval().requires_grad_(False)
-    return losses, tokens
+class MemoryLesson:
+    """Windows of documents, each read with what the memory holds of those before it.
+
+    The base's other weights stay frozen, and its dropout off.
+    """
+
+    def __init__(
+        self, model: MemorizingModel, documents: Sequence[Sequence[int]], settings: MemoryTraining
+    ) -> None:
+        self._model, self._settings, self._documents = model, settings, documents
+        self._windows = planned_windows([len(ids) for ids in documents], settings)
+        self._memory: Memory | None = None
+        model.requires_grad_(False)
+        model.attention.requires_grad_(True)
+        if settings.train_layer:
+            model.layer_parts().requires_grad_(True)
+
+    @property
+    def tokens(self) -> int:
+        """Of all windows."""
+        return sum(window.stop - window.start for window in self._windows)
+
+    def trained(self) -> dict[str, Tensor]:
+        return {name: w for name, w in self._model.named_parameters() if w.requires_grad}
+
+    def paces(self) -> dict[str, float]:
+        return {name: GATES for name in self.trained() if name.startswith(ATTENTION)}
+
+    def networks(self) -> list[Any]:
+        return []
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        """Nats a token of a window. What is remembered of it is for the next step."""
+        window = self._windows[step]
+        ids = self._documents[window.document][window.start : window.stop]
+        batch = torch.tensor([ids], device=self._model.device)
+        passed = self._model(batch, self._memory if window.start else None)
+        nats = summed_nats(passed.hidden, self._model.base.get_output_embeddings(), batch)
+        before = self._memory if window.start else None
+        self._memory = self._model.remembered(before, passed.fresh)
+        return nats / (len(ids) - 1), {}
+
+    def state(self) -> dict[str, Tensor]:
+        return {} if self._memory is None else self._memory.tensors()
+
+    def resume(self, step: int, state: dict[str, Tensor]) -> None:
+        on_device = {name: tensor.to(self._model.device) for name, tensor in state.items()}
+        self._memory = Memory(**on_device) if state else None
 
 
-def _optimiser(model: MemorizingModel, settings: MemoryTraining) -> Any:
-    model.requires_grad_(False)
-    model.attention.requires_grad_(True)
-    groups = [{"params": list(model.attention.parameters()), "lr": GATES * settings.rate}]
-    if settings.train_layer:
-        layer = model.layer_parts().requires_grad_(True)
-        groups.append({"params": list(layer.parameters()), "lr": settings.rate})
-    return torch.optim.AdamW(groups, weight_decay=0.0)
+@dataclass(frozen=True)
+class TokenWindow:
+    """Tokens ``start`` to ``stop`` of a document, by its number."""
+
+    document: int
+    start: int
+    stop: int
 
 
-def _windows(
-    documents: Sequence[Sequence[int]], settings: MemoryTraining
-) -> Iterator[tuple[Sequence[int], bool]]:
-    """Windows of documents in an order by the seed, over and over, until there are enough: the
-    tokens of each, and whether a document begins with it. A last window of a token is left out."""
+def planned_windows(lengths: Sequence[int], settings: MemoryTraining) -> list[TokenWindow]:
+    """The window of each step: documents of these many tokens in an order by the seed, over and
+    over, until there are enough. A last window of a token is left out."""
     dice = np.random.default_rng(settings.seed)
-    given = 0
-    while True:
-        for place in dice.permutation(len(documents)).tolist():
-            document = documents[place]
-            for start in range(0, len(document) - 1, settings.window):
-                if given == settings.windows:
-                    return
-                given += 1
-                yield document[start : start + settings.window], not start
+    found: list[TokenWindow] = []
+    while len(found) < settings.windows:
+        for document in dice.permutation(len(lengths)).tolist():
+            length = lengths[document]
+            found += [
+                TokenWindow(document, start, min(start + settings.window, length))
+                for start in range(0, length - 1, settings.window)
+            ]
+    return found[: settings.windows]
 
 
 def database_documents(retriever: Retriever) -> Iterator[str]:

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 Tensor = Any
+_PACE = "pace"
 
 
-def adamw(trained: dict[str, Tensor], betas: tuple[float, float], weight_decay: float) -> Any:
-    """Matrices decay, vectors (norms, biases) do not. The rate is set at each step."""
-    wide = [weight for weight in trained.values() if weight.dim() > 1]
-    thin = [weight for weight in trained.values() if weight.dim() <= 1]
-    groups = [(wide, weight_decay), (thin, 0.0)]
-    listed = [{"params": weights, "weight_decay": decay} for weights, decay in groups if weights]
+def adamw(
+    trained: dict[str, Tensor], betas: tuple[float, float], weight_decay: float,
+    paces: Mapping[str, float] | None = None,
+) -> Any:  # fmt: skip
+    """Matrices decay, vectors (norms, biases) do not. The rate is set at each step.
+
+    paces: by name, how many times as fast as the others a weight learns.
+    """
+    paces = paces or {}
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for wide in (True, False):
+        for name, weight in trained.items():
+            if (weight.dim() > 1) == wide:
+                key = (weight_decay if wide else 0.0, paces.get(name, 1.0))
+                groups.setdefault(key, []).append(weight)
+    listed = [
+        {"params": weights, "weight_decay": decay, _PACE: pace}
+        for (decay, pace), weights in groups.items()
+    ]
     return torch.optim.AdamW(listed, lr=0.0, betas=betas, fused=True)
 
 
 def set_rate(optimiser: Any, rate: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group[_PACE]
 
 
 def moments(optimiser: Any) -> dict[str, Tensor]:

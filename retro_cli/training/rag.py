@@ -98,6 +98,9 @@ class RagLesson:
         generator = {f"generator.{n}": p for n, p in self.network.named_parameters()}
         return generator | {f"query.{n}": p for n, p in self.tower.weights().items()}
 
+    def paces(self) -> dict[str, float]:
+        return {}
+
     def networks(self) -> list[Any]:
         return [self.network, self.tower.network]
 

@@ -113,6 +113,9 @@ class RealmLesson:
         named |= {f"query.{n}": p for n, p in self.queries.weights().items()}
         return named | {f"document.{n}": p for n, p in self.documents.weights().items()}
 
+    def paces(self) -> dict[str, float]:
+        return {}
+
     def networks(self) -> list[Any]:
         return [self.network, self.queries.network, self.documents.network]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,14 @@ from retro_cli.errors import IntegrityError, UsageError
 from retro_cli.evaluate.tokenwise import memory_nats, memory_of
 from retro_cli.models.memorizing import MemorizingModel
 from retro_cli.models.memory_saving import load_config, load_memorizing
-from retro_cli.training.memorizing import MemoryTraining, _windows, learn, train_memory
+from retro_cli.training.checkpoint import Checkpoints
+from retro_cli.training.course import Course
+from retro_cli.training.memorizing import (
+    MemoryLesson,
+    MemoryTraining,
+    planned_windows,
+    train_memory,
+)
 
 WINDOW = 16
 TRAINING = MemoryTraining(window=WINDOW, windows=6, k=4)
@@ -28,27 +36,37 @@ def documents(count=3, length=40, seed=0):
     return np.random.default_rng(seed).integers(3, VOCABULARY, (count, length)).tolist()
 
 
+def learn(model, given, settings, folder, lesson=MemoryLesson):
+    """A course in a folder, which resumes what it finds there."""
+    course = replace(settings.course(), save_every=2)
+    checkpoints = Checkpoints(folder / "checkpoints", "run")
+    return Course(
+        lesson(model, given, settings), course, checkpoints, folder / "metrics.jsonl"
+    ).run()
+
+
 def test_each_document_is_read_window_after_window_from_its_beginning():
-    given = [[n] * length for n, length in ((1, 40), (2, 33), (3, 20))]
-    settings = MemoryTraining(window=16, windows=16)
-    found = list(_windows(given, settings))
+    found = planned_windows([40, 33, 20], MemoryTraining(window=16, windows=16))
     assert len(found) == 16
-    assert [len(ids) for ids, begins in found if begins][:3] == [16, 16, 16]
-    first = [ids[0] for ids, begins in found if begins]
-    assert sorted(first[:3]) == [1, 2, 3]
-    by_document = {n: [len(ids) for ids, _ in found[:7] if ids[0] == n] for n in (1, 2, 3)}
-    assert by_document == {1: [16, 16, 8], 2: [16, 16], 3: [16, 4]}
+    begun = [each.document for each in found if not each.start]
+    assert sorted(begun[:3]) == sorted(begun[3:6]) == [0, 1, 2]
+    read = {n: [(w.start, w.stop) for w in found[:7] if w.document == n] for n in range(3)}
+    assert read == {
+        0: [(0, 16), (16, 32), (32, 40)],
+        1: [(0, 16), (16, 32)],
+        2: [(0, 16), (16, 20)],
+    }
 
 
 @pytest.mark.parametrize("layer", [True, False])
-def test_only_the_gates_and_on_request_the_layer_learn(tiny, layer):
+def test_only_the_gates_and_on_request_the_layer_learn(tiny, tmp_path, layer):
     language, _ = opened(tiny)
     model = MemorizingModel(language.network, window=WINDOW, k=4)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     settings = MemoryTraining(window=WINDOW, windows=6, k=4, train_layer=layer, rate=1e-2)
-    losses, count = learn(model, documents(), settings)
-    assert len(losses) == 6
-    assert count == 6 * 16 - 8 - 8  # two documents, each with a last window of half the length
+    assert len(learn(model, documents(), settings, tmp_path).losses) == 6
+    # Two documents, each with a last window of half the length
+    assert MemoryLesson(model, documents(), settings).tokens == 6 * 16 - 8 - 8
     changed = {
         name for name, weight in model.state_dict().items() if not weight.equal(before[name])
     }
@@ -64,15 +82,42 @@ def few_words(seed):
     return dice.choice(3 + dice.choice(40, 3, replace=False), 3 * WINDOW).tolist()
 
 
-def test_what_a_document_draws_on_is_remembered_where_a_window_begins(tiny):
+@pytest.mark.parametrize("layer", [True, False])
+def test_a_course_that_was_killed_ends_as_one_that_was_not(tiny, tmp_path, layer):
+    class Killed(MemoryLesson):
+        def loss(self, step):
+            if step == 5:
+                raise KeyboardInterrupt
+            return super().loss(step)
+
+    settings = MemoryTraining(window=WINDOW, windows=8, k=4, rate=1e-2, train_layer=layer)
+    ends = {}
+    for name, lessons in (("quiet", [MemoryLesson]), ("killed", [Killed, MemoryLesson])):
+        folder = tmp_path / name
+        folder.mkdir()
+        for lesson in lessons:
+            model = MemorizingModel(opened(tiny)[0].network, window=WINDOW, k=4)
+            if lesson is Killed:
+                with pytest.raises(KeyboardInterrupt):
+                    learn(model, documents(), settings, folder, lesson)
+            else:
+                losses = learn(model, documents(), settings, folder, lesson).losses
+        ends[name] = (losses, model.state_dict())
+    assert ends["quiet"][0] == ends["killed"][0]
+    for weight, again in zip(*(end[1].values() for end in ends.values()), strict=True):
+        assert torch.equal(weight, again)
+
+
+def test_what_a_document_draws_on_is_remembered_where_a_window_begins(tiny, tmp_path):
     """Behind a window's first token a memory alone can know the words of the document."""
     language, _ = opened(tiny)
     model = MemorizingModel(language.network, layer=3, window=WINDOW, k=8)
     settings = MemoryTraining(layer=3, window=WINDOW, windows=300, k=8, rate=5e-3)
-    learn(model, [few_words(seed) for seed in range(200)], settings)
+    learn(model, [few_words(seed) for seed in range(200)], settings, tmp_path)
+    model.eval()
     begins = [WINDOW, WINDOW + 1, 2 * WINDOW, 2 * WINDOW + 1]
     nats = {True: [], False: []}
-    for seed in range(1000, 1060):
+    for seed in range(1000, 1160):
         for learns, found in nats.items():
             found.append(memory_nats(model, few_words(seed), learns=learns)[begins].mean())
     gain = np.array(nats[False]) - np.array(nats[True])
@@ -116,12 +161,16 @@ def test_a_saved_model_is_the_one_that_was_trained(tiny, tmp_path, layer):
     assert again.losses == report.losses
 
 
-def test_a_folder_that_is_there_and_texts_too_short_are_refused(tiny, tmp_path):
+def test_a_folder_that_holds_another_model_and_texts_too_short_are_refused(tiny, tmp_path):
     with pytest.raises(UsageError, match="longer than a window"):
         train_memory(tiny, ["the ferry"], tmp_path / "out", TRAINING, "cpu")
-    with pytest.raises(UsageError, match="already"):
-        train_memory(tiny, ["the ferry " * 30], tmp_path, TRAINING, "cpu")
     assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="already"):
+        train_memory(tiny, ["the ferry " * 30], tiny, TRAINING, "cpu")
+    assert train_memory(tiny, ["the ferry " * 30], tmp_path / "out", TRAINING, "cpu") is not None
+    assert train_memory(tiny, ["the ferry " * 30], tmp_path / "out", TRAINING, "cpu") is None
+    with pytest.raises(UsageError, match="another training run"):
+        train_memory(tiny, ["the boat " * 30], tmp_path / "out", TRAINING, "cpu")
 
 
 @pytest.mark.parametrize("values", [{"windows": 0}, {"rate": 0.0}, {"rate": float("nan")}])
