@@ -21,7 +21,7 @@ from retro_cli.embeddings.encoder import auto_precision
 from retro_cli.embeddings.resolve import resolve
 from retro_cli.embeddings.stage import EmbedJob, EmbedReport
 from retro_cli.embeddings.stage import embed as embed_stage
-from retro_cli.engine.local import cores
+from retro_cli.engine import ANYWHERE, Where
 from retro_cli.errors import ConfigError
 from retro_cli.events import SILENT, Progress
 from retro_cli.index.stage import IndexJob, IndexReport
@@ -51,6 +51,8 @@ class ChunkOptions:
     prune: bool = False
     part_bytes: int = PART_BYTES
     allow_download: bool = False
+    engine: str = ""  # and workers, ray_address: see Where
+    ray_address: str = ""
 
 
 def chunk(
@@ -88,7 +90,7 @@ def chunk(
             tokenizer=tokenizer,
             specs=specs,
             inputs=listed,
-            workers=options.workers or cores(),
+            where=Where(options.engine, options.ray_address, options.workers),
             prune=options.prune,
             part_bytes=options.part_bytes,
             unsaved=settings.beyond(load_settings(layout)),
@@ -126,7 +128,7 @@ def embed(
     overrides: dict[str, Any] | None = None,
     *,
     device: str = "auto",
-    workers: int = 1,
+    where: Where = ANYWHERE,
     threads: int = 0,
     allow_download: bool = False,
     progress: Progress = SILENT,
@@ -140,7 +142,7 @@ def embed(
         precision = settings.precision
         if precision == "auto":
             precision = auto_precision(resolved.spec, device)
-        job = EmbedJob(layout, resolved, precision, device, workers, threads, named)
+        job = EmbedJob(layout, resolved, precision, device, where, threads, named)
         report = embed_stage(job, progress)
         save_settings(layout, settings)
         return report
@@ -167,6 +169,7 @@ def neighbours(
     progress: Progress = SILENT,
     *,
     texts: TextsToRead | None = None,
+    where: Where = ANYWHERE,
 ) -> NeighbourReport:
     """Look up the neighbours of every chunk of a database, or of ``texts`` outside it."""
     load_settings(layout)
@@ -175,7 +178,7 @@ def neighbours(
     with disk_errors(layout.root), writer_lock(layout.root, "neighbours"):
         if texts is not None:
             return find_text_neighbours(layout, name, settings, texts, progress)
-        return find_neighbours(layout, name, settings, progress)
+        return find_neighbours(layout, name, settings, progress, where)
 
 
 def datastore(

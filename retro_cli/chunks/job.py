@@ -19,12 +19,16 @@ from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.chunks.update import Rules, Update, plan_update
 from retro_cli.config import Settings
 from retro_cli.corpus import InputFile, ReadOptions, raw_blocks, roots
+from retro_cli.corpus.gather import STDIN
+from retro_cli.engine import HERE, Load, Where
+from retro_cli.engine.local import cores
 from retro_cli.errors import UnreadableInput
 from retro_cli.events import SILENT, Progress
 from retro_cli.store.files import Verified
 from retro_cli.store.scratch import Scratch
 
 PART_BYTES = 8 << 20  # of input: about 36,000 chunks, 28 MB of MiniLM vectors
+CHUNK_RATE = 4e6  # bytes a second on one core, about (benchmarks/chunk.py)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class ChunkJob:
     """What the caller asks for.
 
     inputs:   sorted by uri, each once; they are read more than once
+    where:    to run the parts
     unsaved:  of the settings, those that are to be saved with the commit, and are not yet
     accepted: called when all stands and only the commit is left
     scratch:  the folder for what does not fit in memory; by default the system's
@@ -42,7 +47,7 @@ class ChunkJob:
     tokenizer: Path
     specs: Sequence[str]
     inputs: Iterable[InputFile]
-    workers: int = 1
+    where: Where = HERE
     prune: bool = False
     part_bytes: int = PART_BYTES
     unsaved: Mapping[str, Any] = field(default_factory=dict)
@@ -158,3 +163,23 @@ def read_options(settings: Settings) -> ReadOptions:
         encoding=settings.encoding,
         with_title=settings.with_title,
     )
+
+
+def work_load(job: ChunkJob, weights: Sequence[int]) -> Load:
+    """What an engine has to know of the pieces to do, each so many bytes."""
+    return Load(
+        pieces=len(weights),
+        seconds=sum(weights) / CHUNK_RATE,
+        folder=job.folder,
+        workers=cores(),
+        threads=1,
+        reads=(job.tokenizer.absolute(), *_read_from(job.specs)),
+    )
+
+
+def _read_from(specs: Sequence[str]) -> Iterator[Path]:
+    """The files and folders of this machine that ``specs`` name: of a glob, where to look."""
+    for spec in specs:
+        if spec != STDIN and "://" not in spec:
+            path = Path(spec).absolute()
+            yield next(each for each in (path, *path.parents) if each.exists())

@@ -20,7 +20,7 @@ from retro_cli.chunks.schema import (
 )
 from retro_cli.chunks.splitter import Cut
 from retro_cli.corpus import Document
-from retro_cli.store.atomic import TEMPORARY, disk_errors, made, sync_file, sync_folder
+from retro_cli.store.atomic import disk_errors, made, sync_file, sync_folder, unfinished
 from retro_cli.store.files import FileRecord
 
 
@@ -73,7 +73,8 @@ class PartWriter:
         self._folder = folder
         self._stem = stem
         self.rows = self.docs = self.tokens = self.characters = 0
-        self._paths = {kind: folder / f"{stem}.{kind}{TEMPORARY}" for kind in ("chunks", "docs")}
+        kinds = ("chunks", "docs")
+        self._paths = {kind: unfinished(folder / f"{stem}.{kind}") for kind in kinds}
         try:
             self._chunks = _Table(self._paths["chunks"], CHUNKS, CHUNK_DICTIONARY)
             self._docs = _Table(self._paths["docs"], DOCS, DOC_DICTIONARY)

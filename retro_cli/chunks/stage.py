@@ -8,6 +8,7 @@ rename. A kill at any point loses at most the parts in flight.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 from retro_cli.chunks.attempt import Attempt, in_words
@@ -24,7 +25,14 @@ from retro_cli.chunks.commit import (
 from retro_cli.chunks.dedup import find_duplicates
 from retro_cli.chunks.edits import GONE
 from retro_cli.chunks.inputs import CHANGED, NEW, UNCHANGED, KnownFile, save_inputs
-from retro_cli.chunks.job import PART_BYTES, ChunkJob, ChunkPlan, plan_chunks, read_options
+from retro_cli.chunks.job import (
+    PART_BYTES,
+    ChunkJob,
+    ChunkPlan,
+    plan_chunks,
+    read_options,
+    work_load,
+)
 from retro_cli.chunks.judge import Holding, refuse_nothing, refuse_unread
 from retro_cli.chunks.keep import refuse_to_empty
 from retro_cli.chunks.manifest import ChunkManifest, Part
@@ -32,7 +40,7 @@ from retro_cli.chunks.plan import Item, Outline
 from retro_cli.chunks.report import ChunkReport
 from retro_cli.chunks.update import Update
 from retro_cli.chunks.work import Done, Task, chunk_item
-from retro_cli.engine import run_parts
+from retro_cli.engine import open_engine
 from retro_cli.errors import UsageError
 from retro_cli.events import SILENT, Progress
 from retro_cli.store.atomic import sweep_temporaries
@@ -91,13 +99,16 @@ class _Run:
             self.progress.advanced("chunk", outlines[position].weight)
         waiting = [position for position in range(len(outlines)) if position not in results]
         tasks = (self._task(item) for i, item in enumerate(plan.items()) if i not in results)
-        for index, done in run_parts(chunk_item, tasks, self.job.workers):
-            position = waiting[index]
-            for file in done.files():
-                self.verified.trust(file)
-            self.attempt.finished(outlines[position].key, done.to_json(), done.files())
-            results[position] = done
-            self.progress.advanced("chunk", outlines[position].weight)
+        load = work_load(self.job, [outlines[position].weight for position in waiting])
+        engine = open_engine(self.job.where, load, self.progress)
+        with closing(engine.run(chunk_item, tasks)) as made:
+            for index, done in made:
+                position = waiting[index]
+                for file in done.files():
+                    self.verified.trust(file)
+                self.attempt.finished(outlines[position].key, done.to_json(), done.files())
+                results[position] = done
+                self.progress.advanced("chunk", outlines[position].weight)
         self.progress.finished("chunk")
         return [results[position] for position in range(len(outlines))]
 
@@ -118,7 +129,12 @@ class _Run:
     def _task(self, item: Item) -> Task:
         settings = self.job.settings
         return Task(
-            item, self.folder, self.job.tokenizer, settings.tokens, settings.cut, self.options
+            item,
+            self.folder.absolute(),
+            self.job.tokenizer.absolute(),
+            settings.tokens,
+            settings.cut,
+            self.options,
         )
 
     def _commit(

@@ -15,7 +15,7 @@ from retro_cli.chunks.plan import Item
 from retro_cli.chunks.splitter import split
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.corpus import Document, ReadOptions, Rejected, read
-from retro_cli.store.atomic import TEMPORARY, sync_file, sync_folder
+from retro_cli.store.atomic import sync_file, sync_folder, unfinished
 from retro_cli.store.files import FileRecord
 
 ROWS_A_PART = 1 << 16  # a part rolls over here, so that a huge slice makes several
@@ -113,7 +113,7 @@ class RejectionWriter:
     def __init__(self, path: Path) -> None:
         self.count = 0
         self._path = path
-        self._temporary = path.with_name(path.name + TEMPORARY)
+        self._temporary = unfinished(path)
         self._file: TextIO | None = None
 
     def add(self, rejected: Rejected) -> None:

@@ -60,12 +60,12 @@ def chunk(
     prune: options.Prune = False,
     encoder: options.EncoderOption = None,
     download: options.Download = False,
-    workers: options.Workers = 0,
+    running: options.Running,
     part_size: options.PartSize = 8,
 ) -> None:
     """Cut documents into chunks of 64 tokens. Again: only what is new or changed."""
     overrides = {**asdict(chunking), "encoder": encoder}
-    report = run.chunk(db, inputs, overrides, prune, workers, part_size, download)
+    report = run.chunk(db, inputs, overrides, prune, part_size, download, running)
     if report.rejected:
         raise typer.Exit(EXIT_QUARANTINED)
 
@@ -87,7 +87,8 @@ def embed(
             rich_help_panel=options.ENCODER,
         ),
     ] = None,
-    workers: options.Workers = 1,
+    *,
+    running: options.Running,
     threads: options.Threads = 0,
 ) -> None:
     """Turn chunks into vectors with a frozen encoder. Again: only what is new."""
@@ -95,7 +96,7 @@ def embed(
         run.import_vectors(db, vectors, encoder)
         return
     overrides = {"encoder": encoder, "precision": precision}
-    run.embed(db, overrides, device, workers, threads, download)
+    run.embed(db, overrides, device, threads, download, running)
 
 
 def index(
@@ -113,13 +114,15 @@ def index(
         bool,
         typer.Option("--dry-run", help="Print the plan and its costs; write nothing."),
     ] = False,
+    *,
+    running: options.Running,
     threads: options.Threads = 0,
 ) -> None:
     """Index the vectors for search and measure the recall. Again: add what is new."""
     if dry_run:
         run_index.show_plan(db, recall, factory, memory)
         return
-    run_index.index(db, recall, factory, memory, retrain, threads, stemmer, words)
+    run_index.index(db, recall, factory, memory, retrain, threads, stemmer, words, running)
 
 
 def build(
@@ -134,12 +137,12 @@ def build(
     stemmer: options.Stemmer = None,
     words: options.Words = None,
     download: options.Download = False,
-    workers: options.Workers = 0,
+    running: options.Running,
 ) -> None:
     """Chunk, embed and index in one go."""
     overrides = {**asdict(chunking), "encoder": encoder}
-    report = run.chunk(db, inputs, overrides, prune, workers, 8, download)
-    run.embed(db, {"precision": precision}, "auto", 1, 0, download)
-    run_index.index(db, recall, stemmer=stemmer, words=words)
+    report = run.chunk(db, inputs, overrides, prune, 8, download, running)
+    run.embed(db, {"precision": precision}, download=download, running=running)
+    run_index.index(db, recall, stemmer=stemmer, words=words, running=running)
     if report.rejected:
         raise typer.Exit(EXIT_QUARANTINED)

@@ -56,9 +56,9 @@ def demo(
             f"no folder {corpus}", "run this in a checkout of the project, or name a --corpus"
         )
     _show(f"retro chunk {corpus} --db {db}")
-    run.chunk(db, [str(corpus)], {}, True, 0, 8, False)
+    run.chunk(db, [str(corpus)], {}, True, 8, False)
     _show(f"retro embed {db}")
-    run.embed(db, {}, "auto", 1, 0, False)
+    run.embed(db, {})
     _show(f"retro index {db}")
     run_index.index(db)
     for question in ask or _questions(corpus):

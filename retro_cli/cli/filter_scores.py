@@ -71,6 +71,8 @@ def score(
         str, typer.Option(help="Of an hf: model, the label that means toxic.")
     ] = "",
     download: options.Download = False,
+    *,
+    running: options.Running,
 ) -> None:
     """Give every chunk a toxicity score, once. Thresholds come later and score nothing again."""
     from retro_cli.store.layout import Layout
@@ -83,6 +85,7 @@ def score(
             name=name,
             toxic_label=toxic_label,
             allow_download=download,
+            where=running.where(),
             progress=progress,
         )
     )

@@ -77,6 +77,8 @@ def neighbours(
         str | None,
         typer.Option("--as", help="What to call the table. (default: default, or texts)"),
     ] = None,
+    *,
+    running: options.Running,
 ) -> None:
     """Look up the nearest chunks of every chunk, none of its own document.
 
@@ -92,7 +94,9 @@ def neighbours(
     table = name if name is not None else "default" if texts is None else "texts"
     settings = NeighbourSettings(k, max_copy)
     report, seconds = timed(
-        lambda progress: look_up(layout, table, settings, progress, texts=texts)
+        lambda progress: look_up(
+            layout, table, settings, progress, texts=texts, where=running.where()
+        )
     )
     if console.state.json:
         console.record({**asdict(report), "seconds": round(seconds, 3)})

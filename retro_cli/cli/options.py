@@ -12,6 +12,7 @@ from retro_cli.errors import UsageError
 from retro_cli.store.layout import local_folder
 
 if TYPE_CHECKING:
+    from retro_cli.engine import Where
     from retro_cli.query.search import Search
 
 INPUT = "Input"
@@ -229,6 +230,37 @@ class Chunking:
     with_title: WithTitle = None
     encoding: Encoding = None
     input_format: InputFormat = None
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where the parts of a stage run. What comes out is the same."""
+
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="local (this process), processes or ray. (default: local for little work, else "
+            "what pays; see retro plan)",
+            show_default=False,
+            rich_help_panel=RESOURCES,
+        ),
+    ] = ""
+    ray_address: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Of a Ray cluster that shares these files, or auto. (default: RAY_ADDRESS, else "
+            "a Ray on this machine)",
+            show_default=False,
+            rich_help_panel=RESOURCES,
+        ),
+    ] = ""
+    workers: Workers = 0
+
+    def where(self) -> Where:
+        from retro_cli.engine import Where
+
+        return Where(self.engine, self.ray_address, self.workers)
 
 
 @dataclass(frozen=True)

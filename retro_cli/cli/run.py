@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from retro_cli.cli import console
+from retro_cli.cli.options import Running
 from retro_cli.events import Progress
 from retro_cli.wording import counted
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from retro_cli.chunks.report import ChunkReport
 
 Report = TypeVar("Report")
+ANYWHERE = Running()
 
 
 def timed(stage: Callable[[Progress], Report]) -> tuple[Report, float]:
@@ -34,14 +36,16 @@ def chunk(
     inputs: list[str],
     overrides: dict[str, Any],
     prune: bool,
-    workers: int,
     part_size: int,
     download: bool,
+    running: Running = ANYWHERE,
 ) -> ChunkReport:
     from retro_cli import pipeline
     from retro_cli.store.layout import Layout
 
-    how = pipeline.ChunkOptions(workers, prune, part_size << 20, download)
+    how = pipeline.ChunkOptions(
+        running.workers, prune, part_size << 20, download, running.engine, running.ray_address
+    )
     report, seconds = timed(
         lambda progress: pipeline.chunk(
             Layout(db), inputs, overrides, how, stdin=sys.stdin.buffer, progress=progress
@@ -110,10 +114,10 @@ def _chunk_lines(report: ChunkReport, seconds: float, db: Path) -> list[str]:
 def embed(
     db: Path,
     overrides: dict[str, Any],
-    device: str,
-    workers: int,
-    threads: int,
-    download: bool,
+    device: str = "auto",
+    threads: int = 0,
+    download: bool = False,
+    running: Running = ANYWHERE,
 ) -> None:
     from retro_cli import pipeline
     from retro_cli.store.layout import Layout
@@ -123,7 +127,7 @@ def embed(
             Layout(db),
             overrides,
             device=device,
-            workers=workers or 1,
+            where=running.where(),
             threads=threads,
             allow_download=download,
             progress=progress,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retro_cli.cli import console
-from retro_cli.cli.run import timed
+from retro_cli.cli.options import Running
+from retro_cli.cli.run import ANYWHERE, timed
 from retro_cli.wording import counted
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def index(
     threads: int = 0,
     stemmer: str | None = None,
     words: bool | None = None,
+    running: Running = ANYWHERE,
 ) -> None:
     from retro_cli import pipeline
     from retro_cli.index.stage import IndexJob
@@ -37,6 +39,7 @@ def index(
         threads,
         stemmer=stemmer,
         words=words,
+        where=running.where(),
     )
     report, seconds = timed(lambda progress: pipeline.index(job.layout, job, progress=progress))
     if console.state.json:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -21,17 +23,18 @@ from retro_cli.embeddings.manifest import (
 from retro_cli.embeddings.resolve import ResolvedEncoder
 from retro_cli.embeddings.spec import EXTERNAL, EncoderSpec
 from retro_cli.embeddings.work import Task, embed_part
-from retro_cli.engine import run_parts
-from retro_cli.engine.local import cores
+from retro_cli.engine import ANYWHERE, Load, Where, open_engine
 from retro_cli.errors import UsageError
 from retro_cli.events import SILENT, Progress
 from retro_cli.store.atomic import sweep_temporaries
-from retro_cli.store.files import FileRecord, Verified
+from retro_cli.store.files import Verified
 from retro_cli.store.journal import Journal
 from retro_cli.store.layout import Layout
 from retro_cli.wording import counted
 
 JOURNAL = "journal.jsonl"
+# Chunks a second on one core, about: of a table of words, and of a transformer.
+STATIC_RATE, RATE = 20_000.0, 100.0
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,14 @@ class EmbedReport:
 
 @dataclass(frozen=True)
 class EmbedJob:
-    """What the caller asks for. ``threads`` 0 means the cores, shared among the workers."""
+    """What the caller asks for. ``threads`` 0 means the cores, shared among the workers (of a
+    cluster: one each)."""
 
     layout: Layout
     encoder: ResolvedEncoder
     precision: str = "fp32"
     device: str = "auto"
-    workers: int = 1
+    where: Where = ANYWHERE
     threads: int = 0
     named: bool = True  # whether the user named the encoder now
 
@@ -200,41 +204,46 @@ def _work(
         progress.note(f"resuming: {len(done)} of {counted(len(waiting), 'part')} finished before")
     progress.started("embed", sum(want.part.rows for want in waiting), "chunks")
     progress.advanced("embed", sum(part.rows for part in done.values()))
-    workers = min(job.workers, len(todo)) or 1
-    threads = job.threads or max(1, cores() // workers)
-    tasks = [_task(job, want, threads, use_ids, token_bytes) for want in todo]
-    for index, file in _run(tasks, workers, progress):
-        want = todo[index]
-        part = EmbeddedPart(
-            want.part.name,
-            want.part.rows,
-            want.part.rows - len(want.skipped),
-            want.fingerprint,
-            file,
-        )
-        verified.trust(file)
-        journal.append(want.fingerprint, part.to_json())
-        done[part.name] = part
-        if workers > 1:
-            progress.advanced("embed", part.rows)
+    engine = open_engine(job.where, _load(job, todo), progress)
+    tasks = (_task(job, want, engine.threads, use_ids, token_bytes) for want in todo)
+    work = embed_part
+    if engine.here:  # then progress moves within a part
+        work = partial(embed_part, advance=lambda rows: progress.advanced("embed", rows))
+    with closing(engine.run(work, tasks)) as made:
+        for index, file in made:
+            want = todo[index]
+            part = EmbeddedPart(
+                want.part.name,
+                want.part.rows,
+                want.part.rows - len(want.skipped),
+                want.fingerprint,
+                file,
+            )
+            verified.trust(file)
+            journal.append(want.fingerprint, part.to_json())
+            done[part.name] = part
+            if not engine.here:
+                progress.advanced("embed", part.rows)
     progress.finished("embed")
     return done
 
 
-def _run(
-    tasks: Sequence[Task], workers: int, progress: Progress
-) -> Iterator[tuple[int, FileRecord]]:
-    if workers > 1:
-        yield from run_parts(embed_part, tasks, workers)
-        return
-    for index, task in enumerate(tasks):  # here, so that progress moves within a part
-        yield index, embed_part(task, lambda rows: progress.advanced("embed", rows))
+def _load(job: EmbedJob, todo: Sequence[WantedPart]) -> Load:
+    static = job.encoder.spec.kind == "static"
+    return Load(
+        pieces=len(todo),
+        seconds=sum(want.live for want in todo) / (STATIC_RATE if static else RATE),
+        folder=job.layout.embeddings,
+        threads=job.threads,
+        gpu=job.device == "cuda" and not static,
+        reads=(job.encoder.folder.absolute(),),
+    )
 
 
 def _task(job: EmbedJob, want: WantedPart, threads: int, use_ids: bool, token_bytes: int) -> Task:
     return Task(
-        chunks=job.layout.chunks / want.part.chunks_file,
-        target=job.layout.embeddings / want.part.name,
+        chunks=job.layout.chunks.absolute() / want.part.chunks_file,
+        target=job.layout.embeddings.absolute() / want.part.name,
         rows=want.part.rows,
         skipped=want.skipped,
         encoder=job.encoder,

@@ -13,7 +13,7 @@ from retro_cli.chunks.rows import read_blocks, token_ids
 from retro_cli.embeddings.encoder import Encoder, load_encoder
 from retro_cli.embeddings.resolve import ResolvedEncoder
 from retro_cli.errors import RetroError
-from retro_cli.store.atomic import replacing
+from retro_cli.store.atomic import STAGING, replacing, unfinished
 from retro_cli.store.files import FileRecord
 from retro_cli.wording import counted
 
@@ -90,7 +90,7 @@ def write_vectors(target: Path, rows: int, dim: int, blocks: Iterator[Floats]) -
 
     Raises RetroError on a vector with NaN or infinity: it would poison the index silently.
     """
-    staging = target.with_name(target.name + ".staging")
+    staging = unfinished(target, STAGING)
     with replacing(staging) as temporary, temporary.open("wb") as file:
         header = {"descr": "<f2", "fortran_order": False, "shape": (rows, dim)}
         np.lib.format.write_array_header_1_0(file, header)

@@ -1,5 +1,6 @@
-"""Where pieces of a stage run: in this process, or in a pool of processes on this machine."""
+"""Where the parts of a stage run: in this process, in a pool of processes, or on a Ray cluster."""
 
-from retro_cli.engine.local import run_parts
+from retro_cli.engine.interface import Engine, Load
+from retro_cli.engine.open import ANYWHERE, HERE, Where, open_engine
 
-__all__ = ["run_parts"]
+__all__ = ["ANYWHERE", "HERE", "Engine", "Load", "Where", "open_engine"]

@@ -18,7 +18,7 @@ from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live
 from retro_cli.chunks.manifest import ChunkManifest
 from retro_cli.errors import IntegrityError, NotBuiltYet, UsageError
-from retro_cli.store.atomic import read_json, replacing, write_json
+from retro_cli.store.atomic import STAGING, read_json, replacing, unfinished, write_json
 from retro_cli.store.files import FileRecord
 from retro_cli.store.layout import Layout
 from retro_cli.wording import counted
@@ -87,7 +87,7 @@ def tables(layout: Layout) -> list[ScoreTable]:
 
 
 def write_scores(folder: Path, part: str, scores: Floats) -> FileRecord:
-    staging = folder / f"{part}.staging"
+    staging = unfinished(folder / part, STAGING)
     with replacing(staging) as temporary:
         temporary.write_bytes(scores.astype("<f4").data)  # tofile does not say why it failed
     record = FileRecord.of(staging)

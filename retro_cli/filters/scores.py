@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +14,20 @@ import numpy.typing as npt
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live, searchable
 from retro_cli.chunks.manifest import ChunkManifest, Part
-from retro_cli.chunks.rows import read_blocks
 from retro_cli.config import fingerprint
-from retro_cli.errors import NotBuiltYet, RetroError
+from retro_cli.engine import HERE, Load, Where, open_engine
+from retro_cli.errors import NotBuiltYet
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.score_table import ScoreTable, load_table, read_scores, tables, write_scores
-from retro_cli.filters.scorers.contract import Batch, Scorer
+from retro_cli.filters.score_work import Task, score_elsewhere, score_part
+from retro_cli.filters.scorers.contract import Scorer
 from retro_cli.store.atomic import sweep_temporaries
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.layout import Layout
 
 Floats = npt.NDArray[np.float32]
 View = tuple[ChunkManifest, Aliases]
+RATE = 10_000.0  # chunks a second on one core, about, through the default scorer
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,15 @@ def score(
     scorer: Scorer,
     table: ScoreTable,
     progress: Progress = SILENT,
+    *,
+    elsewhere: Callable[[], Scorer] | None = None,
+    where: Where = HERE,
 ) -> ScoreReport:
     """Score every chunk part that has a row to return and no scores yet. The caller holds the
     lock. ``table`` says what to call it; a part that is done stays done after a kill.
 
-    views: what there is now, and what queries see; files: chunk part -> its vectors
+    views: what there is now, and what queries see; files: chunk part -> its vectors; elsewhere:
+    loads the scorer in another process (without it, all is scored in this one)
     """
     folder = layout.attributes / table.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,14 +97,23 @@ def score(
     plan = plan_scores(layout, views, files, scorer, table, verified)
     parts, waiting = dict(plan.done), sum(part.rows for part, _, _ in plan.waiting)
     progress.started("score", waiting, "chunks")
-    for part, key, aliases in plan.waiting:
-        merged = np.zeros(part.rows, dtype=bool)
-        low, high = np.searchsorted(aliases.member, [part.base, part.base + part.rows])
-        merged[aliases.member[low:high] - part.base] = True
-        file = _score_part(layout, folder, part, merged, files, scorer, progress)
-        verified.trust(file)
-        parts[part.name] = (key, file)
-        replace(table, scorer=scorer.fingerprint, parts={**plan.before, **parts}).save(layout)
+    load = Load(len(plan.waiting), waiting / RATE, folder)
+    engine = open_engine(HERE if elsewhere is None else where, load, progress)
+    work: Callable[[Task], FileRecord] = score_elsewhere
+    if engine.here:  # then progress moves within a part
+        work = partial(score_part, scorer=scorer, advance=partial(progress.advanced, "score"))
+    tasks = (
+        _task(layout, folder, part, aliases, files, scorer, elsewhere)
+        for part, _, aliases in plan.waiting
+    )
+    with closing(engine.run(work, tasks)) as made:
+        for index, file in made:
+            part, key, _ = plan.waiting[index]
+            verified.trust(file)
+            parts[part.name] = (key, file)
+            replace(table, scorer=scorer.fingerprint, parts={**plan.before, **parts}).save(layout)
+            if not engine.here:
+                progress.advanced("score", part.rows)
     progress.finished("score")
     done = replace(table, scorer=scorer.fingerprint, parts={**plan.before, **parts})
     if done != load_table(layout, table.name):
@@ -104,6 +121,29 @@ def score(
     verified.save({file.name for _, file in done.parts.values()})
     tidy_scores(layout)
     return ScoreReport(done, waiting, plan.rows_done)
+
+
+def _task(
+    layout: Layout,
+    folder: Path,
+    part: Part,
+    aliases: Aliases,
+    files: Mapping[str, str],
+    scorer: Scorer,
+    elsewhere: Callable[[], Scorer] | None,
+) -> Task:
+    low, high = np.searchsorted(aliases.member, [part.base, part.base + part.rows])
+    vectors = layout.embeddings / _vectors_of(part, files) if scorer.needs_vectors else None
+    return Task(
+        folder.absolute(),
+        part.name,
+        part.rows,
+        aliases.member[low:high] - part.base,
+        layout.chunks.absolute() / part.chunks_file,
+        vectors.absolute() if vectors else None,
+        elsewhere,
+        scorer.fingerprint,
+    )
 
 
 def tidy_scores(layout: Layout) -> None:
@@ -144,47 +184,6 @@ def _vectors_of(part: Part, files: Mapping[str, str]) -> str:
 def _key(part: Part, vectors: str, scorer: Scorer | str) -> str:
     mark = scorer if isinstance(scorer, str) else scorer.fingerprint
     return fingerprint([part.written.files[0].sha256, vectors, mark])
-
-
-def _score_part(
-    layout: Layout,
-    folder: Path,
-    part: Part,
-    merged: npt.NDArray[np.bool_],
-    files: Mapping[str, str],
-    scorer: Scorer,
-    progress: Progress,
-) -> FileRecord:
-    scores = np.full(part.rows, np.nan, dtype=np.float32)
-    done = 0
-    for batch in _batches(layout, part, files, scorer):
-        found = scorer.score(batch)
-        if not ((found >= 0) & (found <= 1)).all():
-            raise RetroError(f"{scorer.name} gave a score that is not between 0 and 1")
-        scores[done : done + len(found)] = found
-        done += len(found)
-        progress.advanced("score", len(found))
-    scores[merged] = np.nan  # the row that stands for it has the vector, and the score
-    return write_scores(folder, part.name, scores)
-
-
-def _batches(
-    layout: Layout, part: Part, files: Mapping[str, str], scorer: Scorer
-) -> Iterator[Batch]:
-    vectors: npt.NDArray[np.float16] | None = None
-    if scorer.needs_vectors:
-        path = layout.embeddings / _vectors_of(part, files)
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    if vectors is not None and not scorer.needs_text:
-        for start in range(0, part.rows, 1 << 15):
-            yield Batch(None, vectors[start : start + (1 << 15)])
-        return
-    start = 0
-    for block in read_blocks(layout.chunks / part.chunks_file, ["text"]):
-        stop = start + len(block)
-        texts = block["text"].to_pylist()
-        yield Batch(texts, None if vectors is None else vectors[start:stop])
-        start = stop
 
 
 def follow_scores(

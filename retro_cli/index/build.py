@@ -84,6 +84,7 @@ class Build:
             fingerprint([state.files, snapshot.sha256, self.plan.factory, job.seed, *why]),
             job.threads,
             progress,
+            where=job.where,
         )
 
     def execute(self) -> IndexReport:

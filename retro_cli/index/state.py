@@ -14,6 +14,7 @@ from retro_cli.embeddings.manifest import made_by
 from retro_cli.embeddings.manifest import require_manifest as require_embeddings
 from retro_cli.embeddings.spec import EncoderSpec
 from retro_cli.embeddings.stage import wanted_parts
+from retro_cli.engine import HERE, Where
 from retro_cli.errors import NotBuiltYet, UsageError
 from retro_cli.filters.exclusion import Exclusion, exclude
 from retro_cli.filters.ledger import Ledger, load_ledger
@@ -46,6 +47,7 @@ class IndexJob:
     text_queries: TextQueries | None = None
     stemmer: str | None = None  # None: as the settings say
     words: bool | None = None  # whether to keep a lexical index; None: as the settings say
+    where: Where = HERE  # to make segments
 
 
 @dataclass(frozen=True)

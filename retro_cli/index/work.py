@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from retro_cli.config import fingerprint
-from retro_cli.events import Progress
+from retro_cli.engine import HERE, Load, Where, open_engine
+from retro_cli.events import SILENT, Progress
 from retro_cli.index.generation import Segment
 from retro_cli.index.merging import merge_plan
 from retro_cli.index.plan import IndexPlan
@@ -24,12 +26,13 @@ from retro_cli.index.segments import (
     write_index,
 )
 from retro_cli.index.train import INNER_PRODUCT, train_template
-from retro_cli.index.vectors import Bits, Ids, Vectors
-from retro_cli.store.atomic import sync_file, sync_folder
+from retro_cli.index.vectors import Bits, Ids, VectorPart, Vectors
+from retro_cli.store.atomic import sync_file, sync_folder, unfinished
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.journal import Journal
 
 SEGMENT_ROWS = 4_000_000  # a first build of more rows makes several segments, each resumable
+ADD_RATE = 50_000.0  # rows a second on one core, about (benchmarks/index.py)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class SegmentWork:
     threads: int
     progress: Progress
     metric: int = INNER_PRODUCT
+    where: Where = HERE
 
     def template(self, live: Bits, plan: IndexPlan, seed: int) -> FileRecord:
         """An index of no rows, trained on a sample of the live ones."""
@@ -65,18 +69,35 @@ class SegmentWork:
 
     def added(self, template: FileRecord, new: Ids) -> list[Segment]:
         """Segments of the rows ``new``."""
-        path = self.folder / template.name
-        segments = []
-        for start in range(0, len(new), SEGMENT_ROWS):
-            ids = new[start : start + SEGMENT_ROWS]
+        pieces = [new[start : start + SEGMENT_ROWS] for start in range(0, len(new), SEGMENT_ROWS)]
+        keys = [fingerprint([self.identity, at * SEGMENT_ROWS]) for at in range(len(pieces))]
+        found = {at: known for at, key in enumerate(keys) if (known := self._known(key))}
+        waiting = [at for at in range(len(pieces)) if at not in found]
+        rows = sum(len(pieces[at]) for at in waiting)
+        engine = open_engine(self.where, self._load(len(waiting), rows), self.progress)
+        work = build_part
+        if engine.here:  # then progress moves within a segment
+            work = partial(build_part, progress=self.progress)
+        else:
+            self.progress.started("adding", rows, "rows")
+        tasks = (self._task(keys[at], template, pieces[at], engine.threads) for at in waiting)
+        with closing(engine.run(work, tasks)) as made:
+            for index, segment in made:
+                at = waiting[index]
+                found[at] = self._keep(keys[at], segment)
+                if not engine.here:
+                    self.progress.advanced("adding", len(pieces[at]))
+        self.progress.finished("adding")
+        return [found[at] for at in range(len(pieces))]
 
-            def build(out: Path, ids: npt.NDArray[np.int64] = ids) -> SegmentInfo:
-                return build_segment(
-                    path, self.vectors, ids, out, threads=self.threads, progress=self.progress
-                )
+    def _load(self, pieces: int, rows: int) -> Load:
+        return Load(pieces, rows / ADD_RATE, self.folder, threads=self.threads)
 
-            segments.append(self._made("segment", fingerprint([self.identity, start]), build))
-        return segments
+    def _task(self, key: str, template: FileRecord, ids: Ids, threads: int) -> SegmentTask:
+        parts = tuple(self.vectors.parts)
+        return SegmentTask(
+            self.folder.absolute(), key, template.name, parts, self.vectors.dim, ids, threads
+        )
 
     def merged(self, segments: Sequence[Segment], dead: Bits) -> tuple[list[Segment], Bits, int]:
         """The segments with small ones merged, without the dead rows of those.
@@ -133,26 +154,61 @@ class SegmentWork:
 
     def _made(self, stem: str, key: str, make: Callable[[Path], SegmentInfo | None]) -> Segment:
         """Make a file once: a rerun after a kill finds it in the journal."""
+        return self._known(key) or self._keep(key, _write(self.folder, stem, key, make))
+
+    def _known(self, key: str) -> Segment | None:
+        """What an interrupted run made, if it is still whole."""
         record = self.journal.get(key)
-        if record is not None:
-            known = Segment.from_json(record)
-            if not self.verified.problem(known.file):
-                return known
-        staging = self.folder / f"{stem}.tmp"
-        try:
-            info = make(staging)
-            sync_file(staging)
-        except BaseException:  # a full disk needs the room
-            staging.unlink(missing_ok=True)
-            raise
-        file = FileRecord.of(staging)
-        name = f"{stem}-{file.sha256[:12]}.faiss"
-        staging.rename(self.folder / name)
-        sync_folder(self.folder)
-        made = _segment(FileRecord(name, file.bytes, file.sha256), info)
+        known = Segment.from_json(record) if record is not None else None
+        return known if known is not None and not self.verified.problem(known.file) else None
+
+    def _keep(self, key: str, made: Segment) -> Segment:
         self.verified.trust(made.file)
         self.journal.append(key, made.to_json())
         return made
+
+
+@dataclass(frozen=True)
+class SegmentTask:
+    """Everything a worker needs to add the rows ``ids`` to a copy of a template."""
+
+    folder: Path
+    key: str
+    template: str
+    parts: tuple[VectorPart, ...]
+    dim: int
+    ids: Ids
+    threads: int
+
+
+def build_part(task: SegmentTask, progress: Progress = SILENT) -> Segment:
+    """Write one segment. Runs in a worker process; knows nothing of the rest of the run."""
+
+    def build(out: Path) -> SegmentInfo:
+        vectors, template = Vectors(task.parts, task.dim), task.folder / task.template
+        return build_segment(
+            template, vectors, task.ids, out, threads=task.threads, progress=progress
+        )
+
+    return _write(task.folder, "segment", task.key, build)
+
+
+def _write(
+    folder: Path, stem: str, key: str, make: Callable[[Path], SegmentInfo | None]
+) -> Segment:
+    """Make a file, and name it by its content."""
+    staging = unfinished(folder / f"{stem}-{key[:12]}")
+    try:
+        info = make(staging)
+        sync_file(staging)
+    except BaseException:  # a full disk needs the room
+        staging.unlink(missing_ok=True)
+        raise
+    file = FileRecord.of(staging)
+    name = f"{stem}-{file.sha256[:12]}.faiss"
+    staging.rename(folder / name)
+    sync_folder(folder)
+    return _segment(FileRecord(name, file.bytes, file.sha256), info)
 
 
 def too_dead(folder: Path, segment: Segment, dead: Bits, max_dead: float) -> bool:

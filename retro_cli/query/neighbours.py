@@ -8,8 +8,9 @@ it is read.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,10 @@ import pyarrow as pa
 
 from retro_cli.chunks.manifest import Part
 from retro_cli.config import fingerprint
+from retro_cli.engine import HERE, Where
+from retro_cli.errors import IntegrityError
 from retro_cli.events import SILENT, Progress
+from retro_cli.index.exact import faiss_threads
 from retro_cli.query.overfetch import surviving
 from retro_cli.query.retrieve import Retriever
 from retro_cli.query.table import (
@@ -44,7 +48,11 @@ Bits = npt.NDArray[np.bool_]
 
 
 def find_neighbours(
-    layout: Layout, name: str, settings: NeighbourSettings, progress: Progress = SILENT
+    layout: Layout,
+    name: str,
+    settings: NeighbourSettings,
+    progress: Progress = SILENT,
+    where: Where = HERE,
 ) -> NeighbourReport:
     """Look up the neighbours of every chunk that may be shown. The caller holds the lock.
 
@@ -62,14 +70,45 @@ def find_neighbours(
                 fingerprint([generation.to_json(), asdict(settings), part.name]),
                 int(search.rows(part).sum()),
                 partial(search.batches, part),
+                partial(_Elsewhere, layout.root.absolute(), generation.number, settings, part.name),
             )
             for part in retriever.manifest.parts
             if search.rows(part).any()
         ]
         manifest = NeighbourManifest(name, generation.number, settings)
-        return write_table(layout, manifest, search.schema, work, "chunks", progress)
+        return write_table(layout, manifest, search.schema, work, "chunks", progress, where)
     finally:
         retriever.close()
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """The batches of one part for a process that has opened nothing yet."""
+
+    root: Path
+    generation: int
+    settings: NeighbourSettings
+    part: str
+    threads: int
+
+    def __call__(self) -> Iterator[tuple[pa.RecordBatch, int]]:
+        search = _opened(self.root, self.generation, self.settings)
+        part = next(each for each in search.retriever.manifest.parts if each.name == self.part)
+        with faiss_threads(self.threads):
+            yield from search.batches(part)
+
+
+@lru_cache(maxsize=1)
+def _opened(root: Path, generation: int, settings: NeighbourSettings) -> _Search:
+    """Raises IntegrityError unless the generation is the one that queries see here too."""
+    retriever = Retriever(Layout(root))
+    if retriever.generation.number != generation:
+        raise IntegrityError(
+            f"{root} is at generation {retriever.generation.number} on one machine and at "
+            f"{generation} on another",
+            "see that all machines share one file system, and run it again",
+        )
+    return _Search(retriever, settings)
 
 
 class _Search:

@@ -7,7 +7,9 @@ parts are written one after the other, and a run that was killed goes on after t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from retro_cli.engine import HERE, Load, Where, open_engine
 from retro_cli.errors import IntegrityError, NotBuiltYet, UsageError
 from retro_cli.events import Progress
-from retro_cli.store.atomic import read_json, replacing, sweep_temporaries, write_json
+from retro_cli.store.atomic import (
+    STAGING,
+    read_json,
+    replacing,
+    sweep_temporaries,
+    unfinished,
+    write_json,
+)
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.journal import Journal
 from retro_cli.store.layout import Layout
@@ -27,9 +37,11 @@ from retro_cli.store.tables import read_columns
 MANIFEST, JOURNAL = "manifest.json", "journal.jsonl"
 TASK = "neighbours"
 NONE = -1
+RATE = 1000.0  # chunks looked up in a second on one core, about
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Bits = npt.NDArray[np.bool_]
+Batches = Callable[[], Iterator[tuple[pa.RecordBatch, int]]]
 
 
 @dataclass(frozen=True)
@@ -106,12 +118,14 @@ class NeighbourReport:
 @dataclass(frozen=True)
 class Work:
     """One part to be looked up. ``key`` identifies all that shapes its bytes, ``size`` is its share
-    of the progress, and ``batches`` gives its rows, each batch with how much of that it is."""
+    of the progress, and ``batches`` gives its rows, each batch with how much of that it is.
+    ``elsewhere`` does so in another process, which is told how many threads it may use."""
 
     name: str
     key: str
     size: int
-    batches: Callable[[], Iterator[tuple[pa.RecordBatch, int]]]
+    batches: Batches
+    elsewhere: Callable[[int], Batches] | None = None
 
 
 def write_table(
@@ -121,6 +135,7 @@ def write_table(
     work: Sequence[Work],
     unit: str,
     progress: Progress,
+    where: Where = HERE,
 ) -> NeighbourReport:
     """Write the parts that are not there yet, and commit. The caller holds the lock.
 
@@ -132,25 +147,13 @@ def write_table(
     folder.mkdir(parents=True, exist_ok=True)
     sweep_temporaries(folder)
     journal, verified = Journal(folder / JOURNAL), Verified(folder)
-    parts: dict[str, FileRecord] = {}
-    done = full = none = rows = 0
     progress.started(TASK, sum(each.size for each in work), unit)
-    for each in work:
-        record = journal.get(each.key)
-        file = FileRecord.from_json(record) if record else None
-        fresh = file is None or bool(verified.problem(file))
-        if file is None or fresh:
-            file = _write(folder, each, schema, progress)
-            verified.trust(file)
-            journal.append(each.key, file.to_json())
-        else:
-            progress.advanced(TASK, each.size)
+    parts = _finished_before(work, journal, verified, progress)
+    waiting = [each for each in work if each.name not in parts]
+    for each, file in _made(folder, waiting, schema, where, progress):
+        verified.trust(file)
+        journal.append(each.key, file.to_json())
         parts[each.name] = file
-        found = wide(read_columns(folder / file.name, ["neighbours"]), "neighbours")
-        rows += len(found)
-        done += len(found) if fresh else 0
-        full += int((found[:, -1] != NONE).sum())
-        none += int((found[:, 0] == NONE).sum())
     progress.finished(TASK)
     write_json(folder / MANIFEST, replace(manifest, parts=parts).to_json())
     names = {file.name for file in parts.values()}
@@ -158,22 +161,80 @@ def write_table(
     for path in folder.glob("*.parquet"):
         if path.name not in names:
             path.unlink()
-    return NeighbourReport(manifest.name, manifest.generation, rows, done, full, none)
+    return _report(folder, manifest, parts, {each.name for each in waiting})
 
 
-def _write(folder: Path, work: Work, schema: pa.Schema, progress: Progress) -> FileRecord:
-    staging = folder / f"{work.name}.staging"
+def _finished_before(
+    work: Sequence[Work], journal: Journal, verified: Verified, progress: Progress
+) -> dict[str, FileRecord]:
+    """The parts that an interrupted run made, as far as they are whole."""
+    parts: dict[str, FileRecord] = {}
+    for each in work:
+        record = journal.get(each.key)
+        file = FileRecord.from_json(record) if record else None
+        if file is not None and not verified.problem(file):
+            parts[each.name] = file
+            progress.advanced(TASK, each.size)
+    return parts
+
+
+def _made(
+    folder: Path, work: Sequence[Work], schema: pa.Schema, where: Where, progress: Progress
+) -> Iterator[tuple[Work, FileRecord]]:
+    if any(each.elsewhere is None for each in work):
+        where = HERE
+    load = Load(len(work), sum(each.size for each in work) / RATE, folder)
+    engine = open_engine(where, load, progress)
+    advance = partial(progress.advanced, TASK) if engine.here else None
+    pieces = (
+        (each.name, each.elsewhere(engine.threads) if each.elsewhere and advance is None
+         else each.batches)
+        for each in work
+    )  # fmt: skip
+    with closing(
+        engine.run(partial(write_part, folder.absolute(), schema, advance), pieces)
+    ) as made:
+        for index, file in made:
+            if not engine.here:
+                progress.advanced(TASK, work[index].size)
+            yield work[index], file
+
+
+def write_part(
+    folder: Path,
+    schema: pa.Schema,
+    advance: Callable[[int], None] | None,
+    piece: tuple[str, Batches],
+) -> FileRecord:
+    """Write the part of a name from its batches. Runs in a worker process, then without
+    ``advance``."""
+    name, batches = piece
+    staging = unfinished(folder / name, STAGING)
     with (
         replacing(staging) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
-        for batch, amount in work.batches():
+        for batch, amount in batches():
             writer.write_batch(batch)
-            progress.advanced(TASK, amount)
+            if advance is not None:
+                advance(amount)
     record = FileRecord.of(staging)
-    name = f"{work.name}-{record.sha256[:8]}.parquet"
-    staging.rename(folder / name)
-    return FileRecord(name, record.bytes, record.sha256)
+    final = f"{name}-{record.sha256[:8]}.parquet"
+    staging.rename(folder / final)
+    return FileRecord(final, record.bytes, record.sha256)
+
+
+def _report(
+    folder: Path, manifest: NeighbourManifest, parts: dict[str, FileRecord], fresh: set[str]
+) -> NeighbourReport:
+    done = full = none = rows = 0
+    for name, file in parts.items():
+        found = wide(read_columns(folder / file.name, ["neighbours"]), "neighbours")
+        rows += len(found)
+        done += len(found) if name in fresh else 0
+        full += int((found[:, -1] != NONE).sum())
+        none += int((found[:, 0] == NONE).sum())
+    return NeighbourReport(manifest.name, manifest.generation, rows, done, full, none)
 
 
 def found_fields(k: int) -> list[tuple[str, pa.DataType]]:

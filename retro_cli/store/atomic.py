@@ -22,6 +22,21 @@ from retro_cli.errors import FULL, DiskFull, IntegrityError, RetroError, UsageEr
 TEMPORARY = ".tmp"
 STAGING = ".staging"  # whole, but not yet named by its content
 _BLOCK = 1 << 20
+_signature = ""  # of this process, in the names of its unfinished files
+
+
+def sign_temporaries(signature: str) -> None:
+    """Keep this process's unfinished files apart from those of another at the same work.
+
+    On a cluster a worker that was given up for lost may go on for a moment.
+    """
+    global _signature
+    _signature = f".{signature}" if signature else ""
+
+
+def unfinished(path: Path, suffix: str = TEMPORARY) -> Path:
+    """Where to write what will be ``path``; who sweeps knows it by ``suffix``."""
+    return path.with_name(f"{path.name}{_signature}{suffix}")
 
 
 def not_written(path: Path, error: OSError) -> RetroError:
@@ -64,7 +79,7 @@ def replacing(path: Path) -> Iterator[Path]:
     On any error the temporary file is removed and ``path`` is left as it was. Raises DiskFull, and
     UsageError if the temporary file cannot be opened.
     """
-    temporary = path.with_name(path.name + TEMPORARY)
+    temporary = unfinished(path)
     with disk_errors(path):
         try:
             yield temporary

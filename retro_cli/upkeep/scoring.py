@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.manifest import require_manifest
 from retro_cli.embeddings.manifest import load_manifest as load_embeddings
+from retro_cli.engine import ANYWHERE, Where
 from retro_cli.errors import UsageError
 from retro_cli.events import SILENT, Progress
 from retro_cli.filters.ledger import load_ledger
@@ -31,6 +33,7 @@ def score_database(
     name: str = "",
     toxic_label: str = "",
     allow_download: bool = False,
+    where: Where = ANYWHERE,
     progress: Progress = SILENT,
 ) -> ScoreReport:
     """Score every chunk that has no score of this scorer yet. ``name``: of the table."""
@@ -38,7 +41,9 @@ def score_database(
     with disk_errors(layout.root), writer_lock(layout.root, "filter score"):
         table = ScoreTable(_checked(name) or table_name(spec), _absolute(spec), toxic_label, "")
         scorer = scorer_for(layout, table.spec, toxic_label, allow_download)
-        return score(layout, *_to_score(layout), scorer, table, progress)
+        load = partial(scorer_for, Layout(layout.root.absolute()), table.spec, toxic_label)
+        views, files = _to_score(layout)
+        return score(layout, views, files, scorer, table, progress, elsewhere=load, where=where)
 
 
 def ensure_scores(

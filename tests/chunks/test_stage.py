@@ -16,6 +16,7 @@ from retro_cli.chunks.rows import ChunkRows
 from retro_cli.chunks.stage import ChunkJob, chunk
 from retro_cli.config import Settings
 from retro_cli.corpus import list_inputs
+from retro_cli.engine import Where
 from retro_cli.errors import UnreadableInput, UsageError
 
 
@@ -42,7 +43,7 @@ class Corpus:
             tokenizer=self.tokenizer,
             specs=specs,
             inputs=list_inputs(specs),
-            workers=workers,
+            where=Where("", "", workers),
             prune=prune,
             part_bytes=part_bytes,
         )

@@ -10,6 +10,7 @@ from helpers import fingerprint, write_jsonl
 from retro_cli import pipeline
 from retro_cli.chunks import stage
 from retro_cli.config import load_settings
+from retro_cli.engine.local import Local
 from retro_cli.store.layout import Layout
 
 
@@ -47,9 +48,9 @@ def interrupt(monkeypatch, chunk):
     """Run the stage, and end it with Ctrl-C after the first part."""
 
     def run(*args, db="d"):
-        work = stage.run_parts
+        run_here = Local.run
         with monkeypatch.context() as patch:
-            patch.setattr(stage, "run_parts", lambda *a: _first(work(*a)))
+            patch.setattr(Local, "run", lambda *a: _first(run_here(*a)))
             assert chunk(*args, db=db).code == 130
 
     return run
