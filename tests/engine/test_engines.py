@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from engine_functions import die, die_once, refuse, square
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,28 +22,6 @@ from retro_cli.engine.open import POOL_PAYS, RAY_PAYS, choose
 from retro_cli.engine.processes import Processes
 from retro_cli.errors import MissingExtra, RetroError, UsageError
 from retro_cli.events import Silent
-
-
-def square(number: int) -> int:
-    return number * number
-
-
-def refuse(number: int) -> int:
-    raise MissingExtra("reading PDF files", "pdf")
-
-
-def die(number: int) -> int:
-    if number == 3:
-        os._exit(9)
-    return number
-
-
-def die_once(mark, number):
-    if number == 3 and not mark.exists():
-        mark.touch()
-        os._exit(9)
-    return number
-
 
 ENGINES = [Local(1), Processes(2)]
 
@@ -127,15 +105,10 @@ def notes():
     return Notes()
 
 
-def tell_and_sleep(folder):
-    (Path(folder) / str(os.getpid())).touch()
-    time.sleep(0.2)
-
-
 ORPHANS = """
 import sys
 sys.path.insert(0, {here!r})
-from test_engines import tell_and_sleep
+from engine_functions import tell_and_sleep
 from retro_cli.engine.processes import Processes
 if __name__ == "__main__":
     list(Processes(2).run(tell_and_sleep, [{folder!r}] * 10_000))
@@ -147,7 +120,7 @@ def test_workers_do_not_outlive_a_parent_that_was_killed(tmp_path, how):
     script = tmp_path / "run.py"
     told = tmp_path / "told"
     told.mkdir()
-    script.write_text(ORPHANS.format(here=str(Path(__file__).parent), folder=str(told)))
+    script.write_text(ORPHANS.format(here=str(Path(__file__).parent.parent), folder=str(told)))
     parent = subprocess.Popen([sys.executable, str(script)])
     try:
         until(lambda: len(list(told.iterdir())) == 2)

@@ -1,0 +1,189 @@
+"""A cluster of two nodes: the same database, whatever dies, and clear words for what is wrong.
+
+One cluster serves all tests here; the last ones take a node away from it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from engine_functions import die, die_once, refuse, where_am_i
+from helpers import fingerprint, process, write_jsonl
+
+from retro_cli import pipeline
+from retro_cli.engine import HERE, Load, Where, knock
+from retro_cli.errors import MissingExtra, RetroError, UsageError
+from retro_cli.events import SILENT
+from retro_cli.index import work
+from retro_cli.index.stage import IndexJob
+from retro_cli.query.table import NeighbourSettings
+from retro_cli.store.layout import Layout
+from retro_cli.upkeep.scoring import score_database
+
+pytest.importorskip("ray")
+pytestmark = pytest.mark.xdist_group("ray")
+HERE_ARE_TESTS = Path(__file__).parent.parent
+NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
+# What may differ: the cache of file times, timings, the lock's own file, and Tantivy's names.
+NOT_COMPARED = (".verified.json", "measured-", "lexical/")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    import ray
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{HERE_ARE_TESTS.parent}{os.pathsep}{HERE_ARE_TESTS}")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        made = Cluster(initialize_head=True, head_node_args=NODE)
+        try:
+            made.second = made.add_node(**NODE)
+            ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+            yield made
+        finally:
+            ray.shutdown()
+            made.shutdown()
+
+
+@pytest.fixture
+def engine(cluster, tmp_path):
+    """An engine on the cluster, for a number of pieces."""
+    from retro_cli.engine.ray import Ray
+
+    return lambda pieces, **load: Ray("", 0, Load(pieces, 1, tmp_path, **load), 1, SILENT)
+
+
+def build(root, corpus, encoder, where):
+    """All stages that have parts, on one engine; the sha256 of every file that was made."""
+    layout = Layout(root)
+    few = Where(where.engine, where.address, min(where.workers, 1))  # each process takes a second
+    how = pipeline.ChunkOptions(where.workers, part_bytes=400, engine=where.engine)
+    pipeline.chunk(layout, [str(corpus)], {"tokens": 16, "encoder": str(encoder)}, how)
+    pipeline.embed(layout, where=where)
+    pipeline.index(layout, IndexJob(layout, threads=1, where=few))
+    score_database(layout, "words", where=few)
+    pipeline.neighbours(layout, "n", NeighbourSettings(), where=few)
+    found = {str(Path(path).relative_to(root)): sha for path, sha in fingerprint(root).items()}
+    return {name: sha for name, sha in found.items() if not any(n in name for n in NOT_COMPARED)}
+
+
+def test_every_engine_makes_the_same_database(
+    cluster, archive, static_encoder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(work, "SEGMENT_ROWS", 20)
+    here = build(tmp_path / "here", archive, static_encoder, HERE)
+    assert sum("segment" in name for name in here)
+    assert sum(name.endswith(".npy") for name in here) > 2
+    assert build(tmp_path / "ray", archive, static_encoder, Where("ray", "", 2)) == here
+
+
+def test_the_stages_that_had_no_pool_make_the_same_in_one(
+    archive, static_encoder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(work, "SEGMENT_ROWS", 20)
+    here = build(tmp_path / "here", archive, static_encoder, HERE)
+    assert build(tmp_path / "two", archive, static_encoder, Where("processes", "", 2)) == here
+
+
+def test_workers_keep_their_process_and_take_over_the_settings(engine, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    found = dict(engine(9, threads=1).run(where_am_i, range(9)))
+    assert sorted(found) == list(range(9))
+    assert len({pid for pid, _, _ in found.values()}) == 2
+    assert {settings for _, *settings in map(tuple, found.values())} == {("1", "1")}
+
+
+def test_an_error_of_a_worker_arrives_whole_and_says_where(engine):
+    with pytest.raises(MissingExtra, match="reading PDF files needs the extra 'pdf'") as caught:
+        list(engine(1).run(refuse, [1]))
+    assert socket.gethostname() in caught.value.__notes__[0]
+
+
+def test_a_piece_at_which_every_worker_dies_ends_the_run(engine):
+    with pytest.raises(RetroError, match="3 worker processes died at the same piece"):
+        list(engine(1).run(die, [3]))
+
+
+@pytest.mark.parametrize("what", ["version", "files"])
+def test_a_machine_that_is_not_like_this_one_is_refused(engine, monkeypatch, what):
+    from retro_cli.engine import ray as engine_ray
+
+    if what == "version":
+        other = {**engine_ray.installed(), "retro": "9.9"}
+        monkeypatch.setattr(engine_ray, "installed", lambda: other)
+        words, reads = "retro is .* there and 9.9 here", ()
+    else:  # a file that is another one for each process
+        words, reads = "does not see the same files: /proc/self/cmdline", ("/proc/self/cmdline",)
+    with pytest.raises(RetroError, match=words):
+        list(engine(1, reads=tuple(map(Path, reads))).run(die, [1]))
+
+
+def test_a_driver_that_is_killed_leaves_what_is_finished(cluster, static_encoder, tmp_path):
+    records = [{"id": str(n), "text": f"the ferry {n} left harbour {n}. " * 9} for n in range(9000)]
+    corpus = write_jsonl(tmp_path / "c.jsonl", records)
+    ask = ["chunk", corpus, "--encoder", static_encoder, "--part-size", 1, "--db"]
+    ray = ["--engine", "ray", "--ray-address", cluster.address, "--workers", 1]
+    command = [sys.executable, "-m", "retro_cli", *map(str, [*ask, tmp_path / "r.db", *ray])]
+    driver = subprocess.Popen(command, start_new_session=True)
+    journal = tmp_path / "r.db" / "chunks" / "journal.jsonl"
+    until(lambda: journal.exists() and b"\n" in journal.read_bytes())
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    until(lambda: cluster_is_idle(2))
+    again = process(*ask, tmp_path / "r.db", "--workers", 1)
+    assert "resuming: " in again.stderr
+    assert process(*ask, tmp_path / "h.db", "--workers", 1).returncode == 0
+    parts = [sorted(p.name for p in (tmp_path / db / "chunks").glob("part-*")) for db in "rh"]
+    assert parts[0] == parts[1]
+
+
+def test_a_worker_and_a_node_that_die_cost_nothing(cluster, engine, tmp_path):
+    found = []
+    for each in engine(12).run(partial(die_once, tmp_path / "died"), range(12)):
+        if not found:
+            cluster.remove_node(cluster.second, allow_graceful=False)
+        found.append(each)
+    assert sorted(found) == [(n, n) for n in range(12)]
+    assert (tmp_path / "died").exists()
+
+
+@pytest.mark.parametrize("address", ["head", "ray://head:10001", "head:port", ""])
+def test_what_is_no_address_is_a_usage_error(address):
+    with pytest.raises(UsageError, match="is no address of a Ray cluster"):
+        knock.require_cluster(address)
+
+
+def test_an_address_at_which_nobody_answers_is_an_error_in_bounded_time(monkeypatch):
+    monkeypatch.setattr(knock, "SECONDS", 2.0)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{deaf.getsockname()[1]}"
+        with pytest.raises(RetroError, match=f"no Ray cluster answers at {nobody}"):
+            knock.require_cluster(nobody)
+        deaf.listen()
+        begun = time.monotonic()
+        with pytest.raises(RetroError, match=f"no Ray cluster answers at {nobody}"):
+            knock.require_cluster(nobody)
+        assert time.monotonic() - begun < 30
+
+
+def cluster_is_idle(processors):
+    import ray
+
+    return ray.available_resources().get("CPU") == processors
+
+
+def until(true, seconds=120):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
