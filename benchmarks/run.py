@@ -17,7 +17,7 @@ from measure import say
 
 NAMES = (
     "rows", "chunk", "memory", "many", "rerun", "quality", "embed", "cold", "index", "update",
-    "filtering", "scorers", "retrieval_quality", "hybrid",
+    "filtering", "scorers", "retrieval_quality", "hybrid", "engine",
 )  # fmt: skip
 
 

@@ -13,13 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
+from retro_cli.chunks.job import PART_BYTES
 from retro_cli.chunks.splitter import split
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.embeddings.encoder import auto_precision, load_encoder
 from retro_cli.embeddings.resolve import ResolvedEncoder
+from retro_cli.engine import ANYWHERE, Load, Where
 from retro_cli.engine.local import cores
+from retro_cli.engine.open import choose
 from retro_cli.index.plan import IndexPlan, plan_index, predict
 from retro_cli.index.train import probe
+from retro_cli.index.work import SEGMENT_ROWS
 
 BYTES_A_TOKEN = 3.9  # of English text under a 30,000-word WordPiece
 FILL = 0.985  # tokens a chunk really holds, of those it may hold (whole words only)
@@ -29,12 +33,15 @@ MOST_TOKENS = 10**14
 
 @dataclass(frozen=True)
 class Cost:
-    """One stage. ``seconds`` on this machine; ``disk`` and ``memory`` in bytes."""
+    """One stage. ``seconds`` on this machine; ``disk`` and ``memory`` in bytes; ``engine``: where
+    its parts would run, and why."""
 
     stage: str
     seconds: float
     disk: float
     memory: float
+    engine: str
+    because: str
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ def plan_corpus(
     precision: str = "fp32",
     memory_bytes: int = 4 << 30,
     recall: float = 0.95,
+    where: Where = ANYWHERE,
 ) -> CorpusPlan:
     """Probe this machine for about two seconds, then scale up. ``tokens`` up to 10**14."""
     begun = time.monotonic()
@@ -73,10 +81,21 @@ def plan_corpus(
     plan = plan_index(rows, dim, memory_bytes, recall)
     index = predict(plan, rows, dim, speed)
     text = tokens * BYTES_A_TOKEN
+    pieces = max(1, round(text / PART_BYTES))
+
+    def cost(
+        stage: str, seconds: float, disk: float, memory: float, pieces: int, workers: int = 1
+    ) -> Cost:
+        chosen = choose(where, Load(pieces, seconds * cores(), Path(), workers))
+        return Cost(stage, seconds, disk, memory, chosen.name, chosen.why)
+
+    to_index, segments = index.train_seconds + index.add_seconds, -(-rows // SEGMENT_ROWS)
     costs = (
-        Cost("chunk", text / tokenise, tokens * CHUNK_BYTES_A_TOKEN, 4e8 * cores()),
-        Cost("embed", rows / embed, rows * dim * 2.0, 9e8),
-        Cost("index", index.train_seconds + index.add_seconds, index.disk_bytes, index.peak_bytes),
+        cost(
+            "chunk", text / tokenise, tokens * CHUNK_BYTES_A_TOKEN, 4e8 * cores(), pieces, cores()
+        ),
+        cost("embed", rows / embed, rows * dim * 2.0, 9e8, pieces),
+        cost("index", to_index, index.disk_bytes, index.peak_bytes, segments),
     )
     return CorpusPlan(tokens, chunk_tokens, rows, dim, plan, costs, spent, embed, tokenise)
 

@@ -11,8 +11,10 @@ def square(number: int) -> int:
     return number * number
 
 
-def where_am_i(number: int) -> tuple[int, str, str]:
-    time.sleep(0.05)
+def where_am_i_until_9(number: int) -> tuple[int, str, str]:
+    time.sleep(0.1)
+    if number == 9:
+        refuse(number)
     return os.getpid(), os.environ.get("OMP_NUM_THREADS", ""), os.environ.get("HF_HUB_OFFLINE", "")
 
 

@@ -31,6 +31,8 @@ def plan(
     precision: options.Precision = None,
     memory: options.Memory = 4.0,
     recall: options.Recall = None,
+    *,
+    running: options.Running,
 ) -> None:
     """Estimate rows, bytes, memory and time for a corpus, from a two-second probe."""
     from retro_cli.config import Settings
@@ -53,6 +55,7 @@ def plan(
         precision=settings.precision,
         memory_bytes=int(memory * 1e9),
         recall=recall or 0.95,
+        where=running.where(),
     )
     if console.state.json:
         console.record(asdict(found))
@@ -65,12 +68,15 @@ def plan(
             ("because", found.index.reason),
         ]
     )
-    console.line(f"\n{'stage':8}{'time':>12}{'disk':>12}{'memory':>12}")
+    console.line(f"\n{'stage':8}{'time':>12}{'disk':>12}{'memory':>12}  engine")
     for cost in found.costs:
         console.line(
             f"{cost.stage:8}{console.duration(cost.seconds):>12}"
-            f"{console.size(cost.disk):>12}{console.size(cost.memory):>12}"
+            f"{console.size(cost.disk):>12}{console.size(cost.memory):>12}  {cost.engine}"
         )
+    console.line()
+    for cost in found.costs:
+        console.paragraph(f"{cost.stage} on {cost.engine}: {cost.because}")
     console.line()
     console.paragraph(
         "Chunks and vector bytes are arithmetic; the rest are estimates from a probe of "

@@ -56,13 +56,13 @@ def choose(where: Where, load: Load) -> Choice:
     if load.pieces <= 1:
         return Choice("local", 1, "there is one piece of work at most")
     if where.address and load.seconds >= RAY_PAYS:
-        return Choice("ray", where.workers, f"of {_about(load.seconds)}")
+        return Choice("ray", where.workers, f"there is {_about(load.seconds)}")
     if here <= 1:
         return Choice("local", 1, "one process uses all cores")
     if not where.workers and load.seconds < POOL_PAYS:
-        why = f"of {_about(load.seconds)}, which other processes take to start"
+        why = f"there is {_about(load.seconds)}, which other processes take to start"
         return Choice("local", 1, why)
-    return Choice("processes", here, f"of {_about(load.seconds)}, for {here} processes")
+    return Choice("processes", here, f"there is {_about(load.seconds)}, for {here} processes")
 
 
 def open_engine(where: Where, load: Load, progress: Progress = SILENT) -> Engine:

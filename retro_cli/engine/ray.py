@@ -11,9 +11,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic
@@ -66,7 +67,12 @@ class Ray:
         if (first := queue.take()) is None:
             return
         queue.put_back(*first)
-        with _joined(self.address), _beacon(self.load.folder) as beacon:
+        # What Ray has to say of dying workers it prints; standard output is for data.
+        with (
+            _joined(self.address),
+            _beacon(self.load.folder) as beacon,
+            redirect_stdout(sys.stderr),
+        ):
             pool = _Pool(self, queue, function, (beacon, *self.load.reads))
             try:
                 yield from pool.run()
@@ -155,7 +161,7 @@ class _Pool(Generic[Work, Result]):
         worker, position, piece = self.busy.pop(report)
         self.seen = time.monotonic()
         try:
-            result, error = ray.get(report)
+            result, error, whence = ray.get(report)
         except RayTaskError:
             raise
         except RayError:
@@ -166,6 +172,7 @@ class _Pool(Generic[Work, Result]):
             self.grow(1)
             return None
         if error is not None:
+            error.add_note(whence)
             raise error
         self.idle.append(worker)
         return position, result

@@ -36,13 +36,12 @@ class Worker:
 
     def work(
         self, function: Callable[[Work], Result], piece: Work
-    ) -> tuple[Result | None, Exception | None]:
-        """What ``function`` makes of the piece, or its error, whole."""
+    ) -> tuple[Result | None, Exception | None, str]:
+        """What ``function`` makes of the piece, or its error, whole, and where it came from."""
         try:
-            return function(piece), None
+            return function(piece), None, ""
         except Exception as error:
-            error.add_note(f"on {socket.gethostname()}:\n{traceback.format_exc()}")
-            return None, error
+            return None, error, f"on {socket.gethostname()}:\n{traceback.format_exc()}"
 
 
 @cache

@@ -20,6 +20,7 @@ from retro_cli.engine.local import Local
 from retro_cli.engine.open import ENGINES as ENGINE_NAMES
 from retro_cli.engine.open import POOL_PAYS, RAY_PAYS, choose
 from retro_cli.engine.processes import Processes
+from retro_cli.engine.queue import Queue
 from retro_cli.errors import MissingExtra, RetroError, UsageError
 from retro_cli.events import Silent
 
@@ -56,6 +57,17 @@ def test_a_piece_at_which_every_worker_dies_is_an_error_not_a_hang():
     assert len(found) == len(set(found))
 
 
+def test_pieces_whose_worker_died_come_first_and_not_for_ever():
+    queue = Queue("abc")
+    assert queue.take() == (0, "a")
+    queue.died(0, "a")
+    queue.put_back(7, "x")
+    assert [queue.take() for _ in range(5)] == [(0, "a"), (7, "x"), (1, "b"), (2, "c"), None]
+    queue.died(0, "a")
+    with pytest.raises(RetroError, match="3 worker processes died at the same piece"):
+        queue.died(0, "a")
+
+
 @given(st.integers(0, 12), st.integers(0, 4), st.floats(0, 1e6), st.integers(0, 3), st.booleans())
 def test_the_choice_is_the_one_that_was_asked_for_or_one_that_pays(
     pieces, workers, seconds, sensible, cluster
@@ -84,7 +96,7 @@ def test_an_engine_that_does_not_exist_is_a_usage_error():
 def test_a_cluster_that_little_work_does_not_use_is_remarked(notes):
     engine = open_engine(Where("", "head:6379"), Load(9, 0.5, Path(), 2), notes)
     assert isinstance(engine, Local)
-    assert "local, because of about 0.5 s of work" in notes.said[0]
+    assert "local, because there is about 0.5 s of work" in notes.said[0]
 
 
 def test_without_the_extra_the_engine_ray_says_what_to_install(monkeypatch):

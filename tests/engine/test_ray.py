@@ -15,11 +15,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from engine_functions import die, die_once, refuse, where_am_i
+from engine_functions import die_once, square, where_am_i_until_9
 from helpers import fingerprint, process, write_jsonl
 
 from retro_cli import pipeline
 from retro_cli.engine import HERE, Load, Where, knock
+from retro_cli.engine.worker import installed
 from retro_cli.errors import MissingExtra, RetroError, UsageError
 from retro_cli.events import SILENT
 from retro_cli.index import work
@@ -65,10 +66,10 @@ def engine(cluster, tmp_path):
 def build(root, corpus, encoder, where):
     """All stages that have parts, on one engine; the sha256 of every file that was made."""
     layout = Layout(root)
-    few = Where(where.engine, where.address, min(where.workers, 1))  # each process takes a second
+    few = Where(where.engine, where.address, 1)  # each process takes a second
     how = pipeline.ChunkOptions(where.workers, part_bytes=400, engine=where.engine)
     pipeline.chunk(layout, [str(corpus)], {"tokens": 16, "encoder": str(encoder)}, how)
-    pipeline.embed(layout, where=where)
+    pipeline.embed(layout, where=few)
     pipeline.index(layout, IndexJob(layout, threads=1, where=few))
     score_database(layout, "words", where=few)
     pipeline.neighbours(layout, "n", NeighbourSettings(), where=few)
@@ -94,37 +95,31 @@ def test_the_stages_that_had_no_pool_make_the_same_in_one(
     assert build(tmp_path / "two", archive, static_encoder, Where("processes", "", 2)) == here
 
 
-def test_workers_keep_their_process_and_take_over_the_settings(engine, monkeypatch):
+def test_workers_stay_take_over_the_settings_and_send_their_errors_whole(engine, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    found = dict(engine(9, threads=1).run(where_am_i, range(9)))
-    assert sorted(found) == list(range(9))
-    assert len({pid for pid, _, _ in found.values()}) == 2
-    assert {settings for _, *settings in map(tuple, found.values())} == {("1", "1")}
-
-
-def test_an_error_of_a_worker_arrives_whole_and_says_where(engine):
+    found = []
     with pytest.raises(MissingExtra, match="reading PDF files needs the extra 'pdf'") as caught:
-        list(engine(1).run(refuse, [1]))
+        found.extend(engine(10).run(where_am_i_until_9, range(10)))
     assert socket.gethostname() in caught.value.__notes__[0]
+    assert {position for position, _ in found} >= set(range(8))
+    assert len({pid for _, (pid, _, _) in found}) == 2
+    assert {(threads, offline) for _, (_, threads, offline) in found} == {("1", "1")}
 
 
-def test_a_piece_at_which_every_worker_dies_ends_the_run(engine):
-    with pytest.raises(RetroError, match="3 worker processes died at the same piece"):
-        list(engine(1).run(die, [3]))
+def test_a_machine_with_other_versions_is_refused():
+    from retro_cli.engine.ray import check
+
+    older = {**installed(), "retro": "0.0.9"}
+    with pytest.raises(RetroError, match="node7 .* retro is 0.0.9 there and 0.1.0") as caught:
+        check("node7", older, {}, ())
+    assert "same versions" in caught.value.hint
+    check("node7", installed(), {}, ())
 
 
-@pytest.mark.parametrize("what", ["version", "files"])
-def test_a_machine_that_is_not_like_this_one_is_refused(engine, monkeypatch, what):
-    from retro_cli.engine import ray as engine_ray
-
-    if what == "version":
-        other = {**engine_ray.installed(), "retro": "9.9"}
-        monkeypatch.setattr(engine_ray, "installed", lambda: other)
-        words, reads = "retro is .* there and 9.9 here", ()
-    else:  # a file that is another one for each process
-        words, reads = "does not see the same files: /proc/self/cmdline", ("/proc/self/cmdline",)
-    with pytest.raises(RetroError, match=words):
-        list(engine(1, reads=tuple(map(Path, reads))).run(die, [1]))
+def test_a_machine_that_sees_other_files_is_refused(engine):
+    own = Path("/proc/self/cmdline")  # another one for each process
+    with pytest.raises(RetroError, match=f"does not see the same files: {own}"):
+        list(engine(1, reads=(own,)).run(square, [1]))
 
 
 def test_a_driver_that_is_killed_leaves_what_is_finished(cluster, static_encoder, tmp_path):
@@ -135,7 +130,7 @@ def test_a_driver_that_is_killed_leaves_what_is_finished(cluster, static_encoder
     command = [sys.executable, "-m", "retro_cli", *map(str, [*ask, tmp_path / "r.db", *ray])]
     driver = subprocess.Popen(command, start_new_session=True)
     journal = tmp_path / "r.db" / "chunks" / "journal.jsonl"
-    until(lambda: journal.exists() and b"\n" in journal.read_bytes())
+    until(lambda: journal.exists() and b'"parts"' in journal.read_bytes())
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
     until(lambda: cluster_is_idle(2))
