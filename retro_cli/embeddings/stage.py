@@ -35,6 +35,7 @@ from retro_cli.wording import counted
 JOURNAL = "journal.jsonl"
 # Chunks a second on one core, about: of a table of words, and of a transformer.
 STATIC_RATE, RATE = 20_000.0, 100.0
+MOST_READ = 100  # files of an encoder that workers are compared by
 
 
 @dataclass(frozen=True)
@@ -230,13 +231,14 @@ def _work(
 
 def _load(job: EmbedJob, todo: Sequence[WantedPart]) -> Load:
     static = job.encoder.spec.kind == "static"
+    files = job.encoder.folder.absolute().rglob("*")
     return Load(
         pieces=len(todo),
         seconds=sum(want.live for want in todo) / (STATIC_RATE if static else RATE),
         folder=job.layout.embeddings,
         threads=job.threads,
         gpu=job.device == "cuda" and not static,
-        reads=(job.encoder.folder.absolute(),),
+        reads=tuple(sorted(each for each in files if each.is_file())[:MOST_READ]),
     )
 
 

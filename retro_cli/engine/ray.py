@@ -110,11 +110,12 @@ class _Pool(Generic[Work, Result]):
     idle: list[Any] = field(default_factory=list)
     busy: dict[Any, tuple[Any, int, Work]] = field(default_factory=dict)
     unborn: int = 0  # workers in a row that died before they could begin
+    look: float = 0.0  # when to look for room again
     seen: float = field(default_factory=time.monotonic)  # when there last was a worker
 
     def run(self) -> Iterator[tuple[int, Result]]:
-        self.grow(self.engine.room())
         while self.deal():
+            self.look_for_room()
             reports = [*self.busy, *self.coming]
             done, _ = ray.wait(reports, num_returns=1, timeout=_LOOK)
             if not done:
@@ -124,6 +125,12 @@ class _Pool(Generic[Work, Result]):
                     self.welcome(report)
                 elif (found := self.take(report)) is not None:
                     yield found
+
+    def look_for_room(self) -> None:
+        """Ask for as many workers as there is room for by now: machines come and go."""
+        if time.monotonic() >= self.look:
+            self.look = time.monotonic() + _LOOK
+            self.grow(self.engine.room() - len(self.idle) - len(self.coming) - len(self.busy))
 
     def grow(self, workers: int) -> None:
         for _ in range(workers):

@@ -18,7 +18,7 @@ from retro_cli.store.atomic import sign_temporaries
 
 # Their versions shape bytes: the same input gives the same database only with the same ones.
 PACKAGES = ("numpy", "pyarrow", "tokenizers", "onnxruntime", "faiss-cpu", "torch", "zstandard")
-_SMALL = 1 << 16  # bytes of a file that are compared
+_END = 1 << 16  # bytes
 
 
 class Worker:
@@ -66,13 +66,16 @@ def difference(here: Mapping[str, str], there: Mapping[str, str]) -> str:
 
 
 def _sight(path: Path) -> str:
-    """A small file by its bytes, a large one by its size, a folder by its names."""
+    """A file by its size and the bytes at both ends, a folder by its names."""
     try:
         if path.is_dir():
             names = sorted(name for name in os.listdir(path) if not name.startswith("."))
             return f"a folder of {len(names)} ({_digest(os.fsencode(chr(0).join(names)))})"
         size = path.stat().st_size
-        data = path.read_bytes() if size <= _SMALL else b""
+        with path.open("rb") as file:
+            data = file.read(_END)
+            file.seek(max(size - _END, 0))
+            data += file.read(_END)
         return f"a file of {size} bytes ({_digest(data)})"
     except OSError:
         return ""
