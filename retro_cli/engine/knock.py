@@ -12,7 +12,7 @@ import sys
 
 from retro_cli.errors import RetroError, UsageError
 
-SECONDS = 30.0  # for a process to start, import Ray and join
+SECONDS = 60.0  # for a process to start, import Ray and join
 _CONNECT = 5.0
 _HINT = "see that 'ray status' answers there; the address is the head node's, HOST:6379"
 
