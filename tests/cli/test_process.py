@@ -17,6 +17,7 @@ HEAVY = (
     "onnx",
     "sklearn",
     "scipy",
+    "ray",
 )
 
 
@@ -35,6 +36,11 @@ def test_a_cold_query_imports_neither_torch_nor_a_runtime(db):
     loaded = imported_by("query", db, "the ferry")
     assert loaded.isdisjoint(HEAVY)
     assert {"numpy", "faiss", "pyarrow", "tokenizers"} <= loaded
+
+
+def test_a_build_here_imports_no_ray(archive, static_encoder, tmp_path):
+    words = ["build", archive, "--db", tmp_path / "i.db", "--encoder", static_encoder]
+    assert "ray" not in imported_by(*words)
 
 
 def test_a_closed_pipe_ends_quietly(db):
