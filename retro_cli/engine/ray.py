@@ -151,7 +151,8 @@ class _Pool(Generic[Work, Result]):
             host, there, sees = ray.get(report)
         except RayError as error:
             self.unborn += 1
-            if self.unborn == ATTEMPTS:
+            refused = isinstance(error, RayTaskError) or getattr(error, "actor_init_failed", False)
+            if refused or (self.unborn >= ATTEMPTS and not self.busy and not self.idle):
                 why = " ".join(str(error).split())[-300:]
                 raise RetroError(
                     f"no worker can begin on the Ray cluster: {why}",
