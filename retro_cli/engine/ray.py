@@ -232,7 +232,13 @@ def _joined(address: str) -> Iterator[None]:
     else:
         require_cluster(address)
     handler = signal.getsignal(signal.SIGTERM)
-    ray.init(address=address, **quiet)
+    try:
+        ray.init(address=address, **quiet)
+    except Exception as error:  # Ray raises a bare one too
+        raise RetroError(
+            f"Ray does not start: {' '.join(str(error).split())[:300]}",
+            "a machine with much to do may be too slow for it; --engine processes needs no Ray",
+        ) from error
     try:
         yield
     finally:
