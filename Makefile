@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test hunt clean
+.PHONY: demo test test-cluster hunt clean
 
 demo: $(VENV)/.installed
 	$(BIN)/retro demo
@@ -14,7 +14,11 @@ test: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/python benchmarks/table.py --check
 	$(BIN)/python benchmarks/results_page.py --check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not cluster"
+
+# What wants a Ray cluster: two nodes on this machine, and minutes.
+test-cluster: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m cluster
 
 # The property tests with many new examples; a failure prints the one to add.
 hunt: $(VENV)/.installed-dev

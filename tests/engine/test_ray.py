@@ -29,8 +29,7 @@ from retro_cli.query.table import NeighbourSettings
 from retro_cli.store.layout import Layout
 from retro_cli.upkeep.scoring import score_database
 
-pytest.importorskip("ray")
-pytestmark = pytest.mark.xdist_group("ray")
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ray")]
 HERE_ARE_TESTS = Path(__file__).parent.parent
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
 # What may differ: the cache of file times, timings, the lock's own file, and Tantivy's names.
