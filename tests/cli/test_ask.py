@@ -241,7 +241,7 @@ def test_what_cannot_be_asked_is_refused(ask, args, said):
 
 
 def test_a_reader_and_a_model_that_do_not_fit_name_what_would(retro, db, model):
-    found = retro("ask", db, "q", "--reader", "extract", "--model", "smollm2-135m-peps")
+    found = retro("ask", db, "q", "--reader", "extract", "--model", "smollm2-135m-prose")
     assert found.code == 2
     assert "RETRO model" in found.err
     assert "--reader retro" in found.err
