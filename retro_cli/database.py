@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from retro_cli.embeddings.encoder import Encoder
     from retro_cli.embeddings.stage import EmbedReport
     from retro_cli.index.stage import IndexReport
-    from retro_cli.query.finder import Finder
+    from retro_cli.query.finder import Finder, Reranker
     from retro_cli.status import Status
     from retro_cli.verify import Verification
 
@@ -135,10 +135,12 @@ class Database:
         source: Sequence[str] = (),
         where: str = "",
         as_documents: bool = False,
+        reranker: Reranker | None = None,
     ) -> Finder:
         """What looks texts up in the chosen way: called with texts and k, it gives Answers.
 
         as_documents: the texts are pieces of text, encoded as the chunks were, not questions.
+        reranker: the model that ``search.rerank`` names, where it is open already.
         Raises UsageError for what cannot be chosen, NotBuiltYet where BM25 is asked for and there
         is no lexical index, and what opening the model does that ``search.rerank`` names.
         """
@@ -152,8 +154,7 @@ class Database:
             encoder = self.encoder
             return (encoder.encode_documents if as_documents else encoder.encode_queries)(texts)
 
-        reranker = None
-        if search.rerank:
+        if search.rerank and reranker is None:
             from retro_cli.models.rerank import open_reranker
 
             reranker = open_reranker(search.rerank)
