@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -143,9 +144,7 @@ def _add_writing(app: FastAPI, service: Service, metrics: Metrics) -> None:
 
         Whoever hangs up ends the work.
         """
-        from retro_cli.serving.writing import decoding_of
-
-        decoding_of(prompt)  # what cannot be is said before the stream begins
+        await asyncio.to_thread(_check, prompt)  # what cannot be is said before a stream begins
         lines = service.generate(prompt, metrics.tokens.inc)
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
@@ -180,6 +179,12 @@ def _add_filters(app: FastAPI, service: Service) -> None:
     async def undo(number: Number, lift: bool = False) -> Response:
         """Undo a rule. Needs the token."""
         return Json(await service.slowly(lambda db: ruling.undo(number, lift, db)))
+
+
+def _check(prompt: Prompt) -> None:
+    from retro_cli.serving.writing import decoding_of  # imports torch, which takes its time
+
+    decoding_of(prompt)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
