@@ -115,7 +115,9 @@ class Browser:
     def press(self, key: str, code: int = 0, text: str = "") -> None:
         """A key by its name, such as Enter; text: what it types."""
         event = {"key": key, "code": key, "windowsVirtualKeyCode": code}
-        self.do("Input.dispatchKeyEvent", type="keyDown", **event, **({"text": text} if text else {}))
+        self.do(
+            "Input.dispatchKeyEvent", type="keyDown", **event, **({"text": text} if text else {})
+        )
         self.do("Input.dispatchKeyEvent", type="keyUp", **event)
 
     def picture(self, path: Path, whole: bool = False) -> None:
