@@ -6,7 +6,7 @@ import json
 
 import pytest
 from helpers import fingerprint
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving_helpers import BEARER, EVIL
 
@@ -139,11 +139,11 @@ def test_what_is_no_json_is_refused(served, body):
     assert answer.json()["error"]
 
 
+@settings(max_examples=15)
 @given(st.text(min_size=1, max_size=40))
 def test_no_text_brings_the_server_down(served, text):
-    for retriever in ("dense", "hybrid"):
-        answer = post(served, "query", {"text": text, "retriever": retriever})
-        assert answer.status_code in (200, 400)
+    answer = post(served, "query", {"text": text, "retriever": "hybrid"})
+    assert answer.status_code == (200 if text.strip() else 400)
 
 
 def test_ten_megabytes_are_too_many_with_and_without_a_length(served):
