@@ -29,17 +29,19 @@ class Asked(_Body):
 
     text: Text | None = None
     vector: Annotated[list[float], Field(min_length=1, max_length=16_384)] | None = None
-    k: int = Field(5, ge=1, le=MOST_HITS)
+    k: int = Field(default=5, ge=1, le=MOST_HITS)
     source: Sources = []
     where: Where = ""
     retriever: Literal["dense", "bm25", "hybrid"] = "dense"
     fusion: Literal["rrf", "interpolate"] = "rrf"
     weight: Share = 0.5
-    rerank: bool = Field(False, description="With the model that the server was started with.")
+    rerank: bool = Field(
+        default=False, description="With the model that the server was started with."
+    )
     mmr: Share | None = None
-    per_document: int | None = Field(None, ge=1)
+    per_document: int | None = Field(default=None, ge=1)
     level: Literal["chunk", "doc"] = "chunk"
-    nprobe: int | None = Field(None, ge=1)
+    nprobe: int | None = Field(default=None, ge=1)
     explain: bool = False
 
     def search(self, reranker: str) -> Search:
@@ -61,16 +63,16 @@ class Prompt(_Body):
 
     prompt: Text
     reader: ReaderName = "retro"
-    max_tokens: int = Field(128, ge=1, le=MOST_TOKENS)
-    k: int | None = Field(None, ge=1, le=64)
-    retrieval_step: int | None = Field(None, ge=1)
-    doc_temperature: float | None = Field(None, gt=0, allow_inf_nan=False)
-    temperature: float = Field(0.0, ge=0, allow_inf_nan=False)
-    top_k: int | None = Field(None, ge=1)
-    top_p: float | None = Field(None, gt=0, le=1)
-    seed: int = Field(0, ge=0, lt=1 << 63)
-    beams: int = Field(1, ge=1, le=MOST_BEAMS)
-    length_penalty: float = Field(1.0, ge=0, allow_inf_nan=False)
+    max_tokens: int = Field(default=128, ge=1, le=MOST_TOKENS)
+    k: int | None = Field(default=None, ge=1, le=64)
+    retrieval_step: int | None = Field(default=None, ge=1)
+    doc_temperature: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    temperature: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    top_k: int | None = Field(default=None, ge=1)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    seed: int = Field(default=0, ge=0, lt=1 << 63)
+    beams: int = Field(default=1, ge=1, le=MOST_BEAMS)
+    length_penalty: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     decoding: Literal["exact", "thorough", "fast"] = "exact"
 
 
@@ -79,8 +81,8 @@ class Question(_Body):
 
     question: Text
     reader: Literal["extract", "in-context", "closed-book"] | None = None
-    k: int = Field(5, ge=1, le=64)
-    max_tokens: int = Field(64, ge=1, le=MOST_TOKENS)
+    k: int = Field(default=5, ge=1, le=64)
+    max_tokens: int = Field(default=64, ge=1, le=MOST_TOKENS)
     least: Share | None = None
     source: Sources = []
     where: Where = ""
@@ -90,16 +92,16 @@ class Question(_Body):
 class RuleBody(_Body):
     """What a filter rule takes, as ``retro filter add`` is told it."""
 
-    reason: str = Field("", max_length=2000)
+    reason: str = Field(default="", max_length=2000)
     source: Sources = []
     document: Sources = []
-    chunk: list[int] = Field([], max_length=1000)
+    chunk: list[int] = Field(default=[], max_length=1000)
     where: Where = ""
-    match: str = Field("", max_length=2000)
+    match: str = Field(default="", max_length=2000)
     min_toxicity: Share | None = None
     level: Literal["chunk", "document", "source"] = "chunk"
     scores: TableName = "default"
     only: bool = False
     copies: Literal["none", "exact", "near"] = "none"
     once: bool = False
-    yes: bool = Field(False, description="Even if it takes nothing, or everything.")
+    yes: bool = Field(default=False, description="Even if it takes nothing, or everything.")

@@ -124,7 +124,7 @@ def test_a_question_is_answered(page):
     page.value("document.getElementById('question').focus()")
     page.type("who saw the boat?")
     page.press(*ENTER)
-    page.until("document.querySelector('#answer strong')")
+    page.until("!!document.querySelector('#answer strong')")
 
 
 def test_a_rule_is_previewed_and_put_in_force_only_with_the_token(browser, copied):
