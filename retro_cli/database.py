@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from retro_cli.chunks.rows import HELD_BYTES
 from retro_cli.chunks.where import parse_where
 from retro_cli.index.catalogue import current_name
 from retro_cli.query.retrieve import Answer, Hit, Retriever
@@ -35,16 +36,22 @@ if TYPE_CHECKING:
 class Database:
     """A retrieval database opened for reading: one generation, until it is closed or renewed."""
 
-    def __init__(self, layout: Layout, query_encoder: str | Path = "") -> None:
-        """query_encoder: one that was trained apart, for the documents as they are encoded."""
-        self.retriever = Retriever(layout)
+    def __init__(
+        self, layout: Layout, query_encoder: str | Path = "", held_bytes: int = HELD_BYTES
+    ) -> None:
+        """query_encoder: one that was trained apart, for the documents as they are encoded.
+        held_bytes: of texts that were read and are kept, for a process that answers many queries.
+        """
+        self.retriever = Retriever(layout, held_bytes)
         self._query_encoder = str(query_encoder)
         self._encoder: Encoder | None = None
 
     @classmethod
-    def open(cls, path: str | Path, query_encoder: str | Path = "") -> Database:
+    def open(
+        cls, path: str | Path, query_encoder: str | Path = "", held_bytes: int = HELD_BYTES
+    ) -> Database:
         """Open the database at ``path``. Raises UsageError, NotBuiltYet or IntegrityError."""
-        return cls(Layout(local_folder(path)), query_encoder)
+        return cls(Layout(local_folder(path)), query_encoder, held_bytes)
 
     @classmethod
     def build(
@@ -192,7 +199,8 @@ class Database:
         """
         if self.is_current:
             return False
-        before, self.retriever = self.retriever, Retriever(self.retriever.layout)
+        before = self.retriever
+        self.retriever = Retriever(before.layout, before.held_bytes)
         if before.generation.encoder != self.retriever.generation.encoder:
             self._encoder = None
         before.close()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from retro_cli.serving.writing import Writer
 
 T = TypeVar("T")
+HELD_BYTES = 1 << 27  # of texts: all of 300,000 chunks, or those that are asked for most
 
 
 class Service:
@@ -24,7 +25,7 @@ class Service:
     def __init__(self, settings: ServeSettings) -> None:
         limits = settings.limits
         self.settings = settings
-        self.quick = self._lane("quick", limits.waiting, limits.query_seconds)
+        self.quick = Lane("quick", self._holding, limits.waiting, limits.query_seconds)
         self.tables = self._lane("tables", limits.waiting_for_tables, limits.table_seconds)
         self.models = self._lane("models", limits.waiting_for_models, limits.model_seconds)
         self._finders = searching.Finders()
@@ -34,6 +35,9 @@ class Service:
 
     def _lane(self, name: str, waiting: int, seconds: float) -> Lane:
         return Lane(name, self.opened, waiting, seconds)
+
+    def _holding(self) -> Database:
+        return Database.open(self.settings.db, self.settings.query_encoder, HELD_BYTES)
 
     def opened(self) -> Database:
         """Raises UsageError, NotBuiltYet or IntegrityError."""
