@@ -6,6 +6,7 @@ encoder. Then rules come and go under the same load, so that generations change:
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -80,13 +81,12 @@ def measure(context: Context) -> Result:
     return Result("serve", lines, facts)
 
 
-def _near(vectors: Any, count: int) -> list[list[float]]:
-    """Unit rows near those of the questions, no two alike: an answer that is kept serves none."""
+def _near(vectors: Any, count: int) -> list[str]:
+    """Vectors near those of the questions, as base64, no two of them alike."""
     drawn = np.random.default_rng(1)
     rows = vectors[drawn.integers(len(vectors), size=count)]
     rows = rows + 0.02 * drawn.standard_normal(rows.shape)
-    unit: list[list[float]] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).tolist()
-    return unit
+    return [base64.b64encode(row.astype("<f4").tobytes()).decode() for row in rows]
 
 
 @contextmanager

@@ -16,6 +16,10 @@ Text = Annotated[str, Field(min_length=1, max_length=20_000)]
 Sources = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=64)]
 Where = Annotated[str, Field(max_length=4000)]
 TableName = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+Vector = (
+    Annotated[list[float], Field(min_length=1, max_length=16_384)]
+    | Annotated[str, Field(min_length=1, max_length=90_000)]
+)
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 ReaderName = Literal["retro", "closed-book", "in-context", "rag-token", "rag-sequence"]
 
@@ -28,7 +32,9 @@ class Asked(_Body):
     """What to look for: a text or a vector, and how."""
 
     text: Text | None = None
-    vector: Annotated[list[float], Field(min_length=1, max_length=16_384)] | None = None
+    vector: Vector | None = Field(
+        default=None, description="Numbers, or base64 of float32, little-endian, which is faster."
+    )
     k: int = Field(default=5, ge=1, le=MOST_HITS)
     source: Sources = []
     where: Where = ""

@@ -23,14 +23,19 @@ class Lane:
     so that what a rule has taken is in no answer to a request that came after it."""
 
     def __init__(
-        self, name: str, opened: Callable[[], Database], waiting: int, seconds: float
+        self,
+        name: str,
+        opened: Callable[[], Database],
+        waiting: int,
+        seconds: float,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         """opened: opens the database, when it is first needed. waiting: pieces of work at most,
-        the one in work too. seconds: that an answer may take."""
+        the one in work too. seconds: that an answer may take. prepare: called in the thread."""
         self.name, self.seconds = name, seconds
         self._opened = opened
         self._places = threading.BoundedSemaphore(waiting)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._thread = ThreadPoolExecutor(1, name, prepare)
         self._database: Database | None = None
 
     async def run(self, work: Callable[[Database], T]) -> T:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections import OrderedDict
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from retro_cli import __version__
 from retro_cli.database import Database
@@ -75,11 +77,21 @@ def query(finders: Finders, asked: Asked, database: Database) -> dict[str, Any]:
         raise UsageError("the server has no model to rerank with", "retro serve --rerank MODEL")
     find = finders.get(database, asked.search(finders.rerank), asked.source, asked.where)
     if asked.vector is not None:
-        row = unit_rows(np.array(asked.vector), "vector")
+        row = unit_rows(numbers(asked.vector), "vector")
         (answer,) = find.vectors(row, asked.k)
     else:
         (answer,) = find([asked.text or ""], asked.k)
     return _answered(database, answer, asked.explain)
+
+
+def numbers(vector: list[float] | str) -> npt.NDArray[Any]:
+    """Of a query's vector. Raises UsageError for what is no base64 of float32."""
+    if not isinstance(vector, str):
+        return np.array(vector)
+    try:
+        return np.frombuffer(base64.b64decode(vector, validate=True), "<f4")
+    except ValueError as error:
+        raise UsageError(f"vector is no base64 of float32 ({error})", "or give numbers") from error
 
 
 def _answered(database: Database, answer: Answer, explain: bool) -> dict[str, Any]:

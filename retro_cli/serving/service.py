@@ -19,13 +19,22 @@ T = TypeVar("T")
 HELD_BYTES = 1 << 27  # of texts: all of 300,000 chunks, or those that are asked for most
 
 
+def _without_helpers() -> None:
+    """One query gains little from a second thread of Faiss, which then spins for the next one."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+
+
 class Service:
     """Three lanes: what is quick, what reads whole tables or reranks, and what models write."""
 
     def __init__(self, settings: ServeSettings) -> None:
         limits = settings.limits
         self.settings = settings
-        self.quick = Lane("quick", self._holding, limits.waiting, limits.query_seconds)
+        self.quick = Lane(
+            "quick", self._holding, limits.waiting, limits.query_seconds, _without_helpers
+        )
         self.tables = self._lane("tables", limits.waiting_for_tables, limits.table_seconds)
         self.models = self._lane("models", limits.waiting_for_models, limits.model_seconds)
         self._finders = searching.Finders()

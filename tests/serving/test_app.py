@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
+import numpy as np
 import pytest
 from helpers import fingerprint
 from hypothesis import given, settings
@@ -46,8 +48,10 @@ def test_a_vector_finds_what_its_text_does_also_if_it_is_not_of_length_one(serve
     with Database.open(kept) as database:
         vector = (3 * database.encoder.encode_queries([TEXT])[0]).tolist()
     by_text = post(served, "query", {"text": TEXT}).json()["hits"]
-    by_vector = post(served, "query", {"vector": vector}).json()["hits"]
-    assert [hit["chunk"] for hit in by_vector] == [hit["chunk"] for hit in by_text]
+    packed = base64.b64encode(np.array(vector, "<f4").tobytes()).decode()
+    for form in (vector, packed):
+        by_vector = post(served, "query", {"vector": form}).json()["hits"]
+        assert [hit["chunk"] for hit in by_vector] == [hit["chunk"] for hit in by_text]
 
 
 def test_an_explanation_says_how_the_hits_were_found(served):
@@ -113,6 +117,9 @@ def test_the_page_loads_nothing_from_elsewhere_and_runs_no_script_but_its_own(se
         ({"vector": [1.0, 2.0]}, 400, "dimensions"),
         ({"vector": [0.0] * 24}, 400, "zero"),
         ({"vector": [1e300] * 24}, 400, "not finite"),
+        ({"vector": "AAAAAA=="}, 400, "zero"),
+        ({"vector": "not base64"}, 400, "base64"),
+        ({"vector": "AAAA"}, 400, "base64"),
         ({"vector": [1.0] * 24, "retriever": "hybrid"}, 400, "no words"),
         ({"text": "a", "k": 0}, 422, "k:"),
         ({"text": "a", "k": 10**9}, 422, "k:"),
