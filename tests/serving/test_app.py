@@ -220,6 +220,16 @@ def test_a_rule_holds_from_the_next_answer_on_and_its_undo_too(changing):
     assert "forum" in sources()
 
 
+def test_a_generation_that_cannot_be_opened_is_an_error_and_not_the_one_before(changing, copied):
+    assert post(changing, "query", {"text": TEXT}).status_code == 200
+    (copied / "index" / "CURRENT").write_text("gen-000099.json")
+    for answer in (post(changing, "query", {"text": TEXT}), changing.get("/health")):
+        assert answer.status_code == 500
+        assert "gen-000099.json is missing" in answer.json()["error"]
+    (copied / "index" / "CURRENT").write_text("gen-000001.json")
+    assert post(changing, "query", {"text": TEXT}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("rule", "said"),
     [

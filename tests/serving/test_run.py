@@ -17,6 +17,7 @@ from serving_helpers import BEARER, TOKEN, listening
 
 from retro_cli.errors import UsageError
 from retro_cli.serving.run import listener, url
+from retro_cli.serving.settings import Limits
 
 JSON = {"Content-Type": "application/json"}
 
@@ -88,9 +89,7 @@ def test_the_address_of_a_page():
     assert url("::1", 80) == "http://[::1]:80"
 
 
-def test_a_body_that_does_not_arrive_is_not_waited_for(kept, monkeypatch):
-    from retro_cli.serving.settings import Limits
-
+def test_a_body_that_does_not_arrive_is_not_waited_for(kept):
     with listening(kept, limits=Limits(body_seconds=0.2)) as base:
         host, port = base.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=30) as slow:
