@@ -185,7 +185,11 @@ async function write() {
           `${plural(count, "token")}, ${said.tokens_per_second.toFixed(1)} a second`;
       }
     }
-  } finally { running = null; $("stop").disabled = true; }
+  } finally {
+    if (!count) $("write-state").textContent = "";
+    running = null;
+    $("stop").disabled = true;
+  }
 }
 
 async function* lines(stream) {
