@@ -36,7 +36,7 @@ def measure(context: Context) -> Result:
         inputs.append(generated_file(context, GENERATED_MEGABYTES))
     name = "quick-cold" if context.quick else "cold"  # the database that cold.py makes too
     db = database(context, name, inputs, "all-MiniLM-L6-v2", "embed --precision int8", "index")
-    queries = _queries(context.data, context.pick(QUERIES, 20))
+    queries = questions(context.data, context.pick(QUERIES, 20))
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
         opening = partial(_opening, db, queries)
         found = list(processes.map(opening, range(context.pick(OPENINGS, 2))))
@@ -59,7 +59,7 @@ def measure(context: Context) -> Result:
     return Result("hybrid", [line], {"chunks": chunks, "queries": len(queries)})
 
 
-def _queries(data: Path, count: int) -> list[str]:
+def questions(data: Path, count: int) -> list[str]:
     """Questions that people asked, from many texts."""
     with (data / "squad20" / "qa.jsonl").open(encoding="utf-8") as lines:
         asked = [json.loads(line)["question"] for line in lines]

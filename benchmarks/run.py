@@ -17,7 +17,7 @@ from measure import say
 
 NAMES = (
     "rows", "chunk", "memory", "many", "rerun", "quality", "embed", "cold", "index", "update",
-    "filtering", "scorers", "retrieval_quality", "hybrid", "engine",
+    "filtering", "scorers", "retrieval_quality", "hybrid", "engine", "serve",
 )  # fmt: skip
 
 

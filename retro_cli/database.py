@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from retro_cli.chunks.rows import HELD_BYTES
 from retro_cli.chunks.where import parse_where
 from retro_cli.index.catalogue import current_name
 from retro_cli.query.retrieve import Answer, Hit, Retriever
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from retro_cli.embeddings.encoder import Encoder
     from retro_cli.embeddings.stage import EmbedReport
     from retro_cli.index.stage import IndexReport
-    from retro_cli.query.finder import Finder
+    from retro_cli.query.finder import Finder, Reranker
     from retro_cli.status import Status
     from retro_cli.verify import Verification
 
@@ -35,16 +36,22 @@ if TYPE_CHECKING:
 class Database:
     """A retrieval database opened for reading: one generation, until it is closed or renewed."""
 
-    def __init__(self, layout: Layout, query_encoder: str | Path = "") -> None:
-        """query_encoder: one that was trained apart, for the documents as they are encoded."""
-        self.retriever = Retriever(layout)
+    def __init__(
+        self, layout: Layout, query_encoder: str | Path = "", held_bytes: int = HELD_BYTES
+    ) -> None:
+        """query_encoder: one that was trained apart, for the documents as they are encoded.
+        held_bytes: of texts that were read and are kept, for a process that answers many queries.
+        """
+        self.retriever = Retriever(layout, held_bytes)
         self._query_encoder = str(query_encoder)
         self._encoder: Encoder | None = None
 
     @classmethod
-    def open(cls, path: str | Path, query_encoder: str | Path = "") -> Database:
+    def open(
+        cls, path: str | Path, query_encoder: str | Path = "", held_bytes: int = HELD_BYTES
+    ) -> Database:
         """Open the database at ``path``. Raises UsageError, NotBuiltYet or IntegrityError."""
-        return cls(Layout(local_folder(path)), query_encoder)
+        return cls(Layout(local_folder(path)), query_encoder, held_bytes)
 
     @classmethod
     def build(
@@ -135,10 +142,12 @@ class Database:
         source: Sequence[str] = (),
         where: str = "",
         as_documents: bool = False,
+        reranker: Reranker | None = None,
     ) -> Finder:
         """What looks texts up in the chosen way: called with texts and k, it gives Answers.
 
         as_documents: the texts are pieces of text, encoded as the chunks were, not questions.
+        reranker: the model that ``search.rerank`` names, where it is open already.
         Raises UsageError for what cannot be chosen, NotBuiltYet where BM25 is asked for and there
         is no lexical index, and what opening the model does that ``search.rerank`` names.
         """
@@ -152,8 +161,7 @@ class Database:
             encoder = self.encoder
             return (encoder.encode_documents if as_documents else encoder.encode_queries)(texts)
 
-        reranker = None
-        if search.rerank:
+        if search.rerank and reranker is None:
             from retro_cli.models.rerank import open_reranker
 
             reranker = open_reranker(search.rerank)
@@ -191,7 +199,8 @@ class Database:
         """
         if self.is_current:
             return False
-        before, self.retriever = self.retriever, Retriever(self.retriever.layout)
+        before = self.retriever
+        self.retriever = Retriever(before.layout, before.held_bytes)
         if before.generation.encoder != self.retriever.generation.encoder:
             self._encoder = None
         before.close()

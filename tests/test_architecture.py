@@ -32,6 +32,7 @@ ORDER = [
     ("choosing",),
     ("database", "pipeline", "status", "verify", "planning", "export", "reporting"),
     ("learning", "teaching"),
+    ("serving",),
     ("cli",),
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

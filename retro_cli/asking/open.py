@@ -116,7 +116,10 @@ def _extracting(options: AnswerOptions, encoder: Encoder) -> Extracting:
 def _model(reader: str, reading: ReaderOptions) -> LanguageModel:
     name = reading.model or DEFAULT_BASE
     check_fits(reader, name, [EXTRACT, *READERS])
-    return _opened(str(name), reading.device)
+    model: LanguageModel = reading.memo(
+        (name, reading.device), lambda: _opened(str(name), reading.device)
+    )
+    return model
 
 
 @lru_cache(maxsize=1)

@@ -19,6 +19,7 @@ from retro_cli.chunks.schema import ROW_GROUP
 from retro_cli.errors import IntegrityError, UsageError
 
 _OPEN_FILES = 64
+HELD_BYTES = 1 << 22  # of row groups as they were read: some forty
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,15 @@ _COLUMNS = [
 
 
 class ChunkRows:
-    """Random access to chunks by id. Files are opened on first use and memory-mapped."""
+    """Random access to chunks by id. Files are opened on first use and memory-mapped.
 
-    def __init__(self, folder: Path, parts: Sequence[Part]) -> None:
-        self._folder = folder
+    To read a row group takes a millisecond, so those that were read last are held.
+    """
+
+    def __init__(self, folder: Path, parts: Sequence[Part], held_bytes: int = HELD_BYTES) -> None:
+        self._folder, self._held_bytes = folder, held_bytes
+        self._groups: OrderedDict[tuple[str, int, tuple[str, ...]], pa.Table] = OrderedDict()
+        self._groups_bytes = 0
         self._parts = [part for part in parts if part.rows]
         self._bases = [part.base for part in self._parts]
         self._open: OrderedDict[str, pq.ParquetFile] = OrderedDict()
@@ -85,7 +91,7 @@ class ChunkRows:
         found: dict[int, dict[str, Any]] = {}
         for (name, group), members in groups.items():
             base = self.part_of(members[0]).base + group * self._group_rows(name)
-            table = self._file(name).read_row_group(group, columns=columns, use_threads=False)
+            table = self._group(name, group, columns)
             for member in members:
                 found[member] = {name: table[name][member - base].as_py() for name in columns}
         return ((chunk_id, found[chunk_id]) for chunk_id in ids)
@@ -110,6 +116,19 @@ class ChunkRows:
         values: dict[str, Any] = table.slice(row, 1).to_pylist()[0]
         values["first"] += part.base
         return values
+
+    def _group(self, name: str, group: int, columns: list[str]) -> pa.Table:
+        """A row group; the one that was used longest ago gives way."""
+        key = name, group, tuple(columns)
+        if key in self._groups:
+            self._groups.move_to_end(key)
+            return self._groups[key]
+        table = self._file(name).read_row_group(group, columns=columns, use_threads=False)
+        self._groups[key] = table
+        self._groups_bytes += table.nbytes
+        while self._groups_bytes > self._held_bytes and len(self._groups) > 1:
+            self._groups_bytes -= self._groups.popitem(last=False)[1].nbytes
+        return table
 
     def _group_rows(self, name: str) -> int:
         """Rows in every row group of a file but the last, whatever it was written with."""
@@ -136,6 +155,8 @@ class ChunkRows:
         for file in self._open.values():
             file.close()
         self._open.clear()
+        self._groups.clear()
+        self._groups_bytes = 0
 
 
 def read_blocks(

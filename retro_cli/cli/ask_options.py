@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retro_cli.cli import options
-from retro_cli.errors import NotBuiltYet
 from retro_cli.models.base import DEFAULT_BASE
 
 if TYPE_CHECKING:
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from retro_cli.asking.open import AnswerOptions
     from retro_cli.cli.server import Server
     from retro_cli.database import Database
-    from retro_cli.query.search import Find, Search
+    from retro_cli.query.search import Find
 
 READING, LOOKING = "Reading", "Looking up"
 AUTO = "auto"
@@ -125,7 +123,7 @@ class Asking:
 
     def find(self, database: Database) -> Find:
         """What looks questions up. Raises UsageError, and NotBuiltYet for an index that lacks."""
-        from retro_cli.query.search import Search
+        from retro_cli.query.search import Search, hybrid_if_there
 
         look = partial(database.finder, source=self.source or (), where=self.where)
         return hybrid_if_there(look) if self.retriever == AUTO else look(Search(self.retriever))
@@ -142,13 +140,3 @@ class Asking:
         transformers_logging.set_verbosity_error()
         database = None if chosen.closed_book else held.enter_context(Database.open(db))
         return database, open_answerer(chosen, database)
-
-
-def hybrid_if_there(look: Callable[[Search], Find]) -> Find:
-    """Hybrid search, or dense search of a database that has no lexical index."""
-    from retro_cli.query.search import DENSE, HYBRID, Search
-
-    try:
-        return look(Search(HYBRID))
-    except NotBuiltYet:
-        return look(Search(DENSE))

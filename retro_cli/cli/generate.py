@@ -21,10 +21,7 @@ from retro_cli.models.base import DEFAULT_BASE
 from retro_cli.models.shipped import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from retro_cli.database import Database
-    from retro_cli.generate.live import LiveRetriever, NewestRetriever
     from retro_cli.generate.trace import TracedToken
-    from retro_cli.readers.open import OpenReader
 
 READER_NAMES = (
     "retro",
@@ -202,6 +199,7 @@ def generate(
     from transformers.utils import logging as transformers_logging
 
     from retro_cli.generate.decoding import Decoding
+    from retro_cli.generate.live import newest_retriever
     from retro_cli.generate.loop import generate as continued
     from retro_cli.readers.open import ReaderOptions, open_reader
 
@@ -221,7 +219,7 @@ def generate(
         opened = open_reader(reader or "retro", wanted)
         for note in opened.notes:
             console.say(note)
-        retriever = None if database is None else _newest(database, opened)
+        retriever = None if database is None else newest_retriever(database, opened, console.say)
         out = generate_out.output(words, show)
         watchers: list[Callable[[TracedToken], Any]] = [out.token]
         if trace is not None:
@@ -258,27 +256,3 @@ def _read(name: str) -> str:
         raise UsageError(f"{name} is not UTF-8 ({error})", "convert it first") from error
     except OSError as error:
         raise InputNotFound(f"{name} cannot be read ({error.strerror})", "name a file") from error
-
-
-def _newest(database: Database, opened: OpenReader) -> NewestRetriever:
-    from retro_cli.generate.live import NewestRetriever
-
-    return NewestRetriever(database, lambda: _live(database, opened))
-
-
-def _live(database: Database, opened: OpenReader) -> LiveRetriever:
-    from retro_cli.generate.live import LiveRetriever
-    from retro_cli.reading.evidence import NeighbourTokens
-
-    if not database.retriever.live().any():
-        console.say("the database has no chunk that may be shown: nothing will be read")
-    find = database.finder(as_documents=opened.as_documents)
-    if opened.tokenizer is None:
-        return LiveRetriever(find)
-    tokens = NeighbourTokens(database.retriever, opened.tokenizer, opened.hit_tokens)
-    if not tokens.stored:
-        console.say(
-            "the database was cut with another tokenizer than the model's: the neighbours' text "
-            "is tokenised again"
-        )
-    return LiveRetriever(find, tokens)

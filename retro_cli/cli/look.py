@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from typing import Annotated
@@ -32,37 +31,18 @@ def show(
 ) -> None:
     """Show a chunk in its document."""
     from retro_cli.query.retrieve import Retriever
+    from retro_cli.query.surroundings import surroundings
     from retro_cli.store.layout import Layout
 
     retriever = Retriever(Layout(db))
     try:
-        (wanted,) = retriever.rows.get([chunk])
-        document = retriever.rows.document(chunk)
-        first = max(document["first"], chunk - context)
-        last = min(document["first"] + document["chunks"] - 1, chunk + context)
-        around = retriever.rows.get(range(first, last + 1))
-        shown = {c.id: everything or bool(retriever.own[c.id]) for c in around}
-        alive = bool(retriever.own[chunk])
+        found = surroundings(retriever, chunk, context)
     finally:
         retriever.close()
     if console.state.json:
-        value = {
-            **document,
-            "metadata": json.loads(document["metadata"]),
-            "chunk": chunk,
-            "alive": alive,
-            "around": [
-                {
-                    "chunk": c.id,
-                    "start": c.start,
-                    "end": c.end,
-                    "text": c.text if shown[c.id] else None,
-                }
-                for c in around
-            ],
-        }
-        console.record(value)
+        console.record(found.to_json(everything))
         return
+    document, wanted = found.document, found.chunk
     rows = [
         ("document", console.clean(document["document"])),
         ("title", console.clean(document["title"])),
@@ -71,13 +51,14 @@ def show(
         ("chunk", f"{wanted.position + 1} of {document['chunks']}"),
         ("metadata", console.clean(document["metadata"])),
     ]
-    if not alive:
+    if not found.alive:
         rows.append(("state", "gone: replaced, removed or kept out by a rule"))
     console.pairs([(name, value) for name, value in rows if value not in ("", "{}")])
     console.line()
-    for piece in around:
+    for piece in found.around:
         marker = "> " if piece.id == chunk else "  "
-        text = piece.text if shown[piece.id] else "(gone; --all shows it while it is on the disk)"
+        seen = everything or piece.id in found.shown
+        text = piece.text if seen else "(gone; --all shows it while it is on the disk)"
         render.paragraph(text, sys.stdout, marker, "" if piece.id == chunk else "2")
 
 

@@ -16,6 +16,8 @@ def load_vectors(path: Path) -> npt.NDArray[np.float32]:
     """(n, dim) unit rows. Raises UsageError for what is no file of finite numbers."""
     import numpy as np
 
+    from retro_cli.query.given import unit_rows
+
     hint = "give a .npy file of numbers, of shape (n, dim)"
     try:
         with path.open("rb") as file:
@@ -25,10 +27,4 @@ def load_vectors(path: Path) -> npt.NDArray[np.float32]:
         raise InputNotFound(f"{path} cannot be read ({why})", hint) from error
     if found.dtype.kind not in "iuf":
         raise UsageError(f"{path} holds values of type {found.dtype}", hint)
-    with np.errstate(over="ignore"):
-        matrix = np.atleast_2d(found).astype(np.float32)
-        norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-    if not np.isfinite(norms).all() or (norms == 0).any():
-        raise UsageError(f"{path} holds a vector that is zero or not finite", "check the vectors")
-    unit: npt.NDArray[np.float32] = matrix / norms
-    return unit
+    return unit_rows(found, str(path))

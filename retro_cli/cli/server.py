@@ -69,8 +69,8 @@ def write(
     """
     from retro_cli.asking.open import AnswerOptions, open_answerer
     from retro_cli.asking.writing import Serving
-    from retro_cli.cli.ask_options import hybrid_if_there
     from retro_cli.database import Database
+    from retro_cli.query.search import hybrid_if_there
 
     chosen = AnswerOptions(reader, endpoint=endpoint, max_tokens=max_tokens)
     with ExitStack() as held:

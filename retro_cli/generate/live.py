@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from retro_cli.query.finder import Finder
 from retro_cli.query.retrieve import Answer, Hit, Retriever
 from retro_cli.query.search import Find
 from retro_cli.readers.interface import Evidence
+from retro_cli.readers.open import OpenReader
 from retro_cli.reading.evidence import NeighbourTokens
 
 
@@ -46,6 +48,9 @@ class Renewable(Protocol):
     def renew(self) -> bool:
         """Open the newest generation; whether it is another."""
 
+    def finder(self, *, as_documents: bool) -> Finder:
+        """What looks texts up in the generation that is open."""
+
 
 class NewestRetriever:
     """Searches the newest generation of a database, however long it was open before.
@@ -75,3 +80,25 @@ class NewestRetriever:
             return last < len(own) and bool(own[hit.chunk : last + 1].all())
 
         return shown
+
+
+def newest_retriever(
+    database: Renewable, opened: OpenReader, say: Callable[[str], Any]
+) -> NewestRetriever:
+    """What a reader looks up in, for as long as it writes. say: told what a user should know."""
+
+    def live() -> LiveRetriever:
+        if not database.retriever.live().any():
+            say("the database has no chunk that may be shown: nothing will be read")
+        find = database.finder(as_documents=opened.as_documents)
+        if opened.tokenizer is None:
+            return LiveRetriever(find)
+        tokens = NeighbourTokens(database.retriever, opened.tokenizer, opened.hit_tokens)
+        if not tokens.stored:
+            say(
+                "the database was cut with another tokenizer than the model's: the neighbours' "
+                "text is tokenised again"
+            )
+        return LiveRetriever(find, tokens)
+
+    return NewestRetriever(database, live)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from retro_cli.chunks.dedup import Aliases
 from retro_cli.chunks.live import own_live
-from retro_cli.chunks.rows import Chunk, ChunkRows
+from retro_cli.chunks.rows import HELD_BYTES, Chunk, ChunkRows
 from retro_cli.chunks.where import Condition
 from retro_cli.config import load_settings
 from retro_cli.errors import EncoderMismatch, UsageError
@@ -40,14 +40,16 @@ class Retriever:
     Until it is closed its files stay, however many generations come after it.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, held_bytes: int = HELD_BYTES) -> None:
+        """held_bytes: of texts that were read and are kept."""
         load_settings(layout)  # refuses what a newer version wrote
         self.layout = layout
         self.generation: Generation
         self.generation, self._hold = hold_generation(layout.index)
         self.manifest = generation_chunks(layout.index, self.generation)
         self.aliases = Aliases.load(layout.chunks, self.manifest.aliases)
-        self.rows = ChunkRows(layout.chunks, self.manifest.parts)
+        self.held_bytes = held_bytes
+        self.rows = ChunkRows(layout.chunks, self.manifest.parts, held_bytes)
         self._own: Bits | None = None
         self._live: Bits | None = None
         self._lexical: LexicalSearcher | None = None

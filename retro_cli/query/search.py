@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from retro_cli.errors import UsageError
+from retro_cli.errors import NotBuiltYet, UsageError
 from retro_cli.query.retrieve import Answer
 
 DENSE, BM25, HYBRID = "dense", "bm25", "hybrid"
@@ -17,6 +18,7 @@ LEVELS = ("chunk", "doc")
 
 # Answers to some texts, in their order, of at most so many hits each.
 Find = Callable[[Sequence[str], int], list[Answer]]
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,14 @@ class Search:
         """Whether the index alone gives the ranking."""
         again = self.rerank or self.mmr is not None or self.per_document is not None
         return self.retriever == DENSE and not again
+
+
+def hybrid_if_there(look: Callable[[Search], Found]) -> Found:
+    """Hybrid search, or dense search of a database that has no lexical index."""
+    try:
+        return look(Search(HYBRID))
+    except NotBuiltYet:
+        return look(Search(DENSE))
 
 
 def _one_of(flag: str, value: str, choices: Sequence[str]) -> None:

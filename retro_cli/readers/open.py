@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retro_cli.chunks.tokenizer import ChunkTokenizer
 from retro_cli.errors import UsageError
@@ -17,10 +17,15 @@ from retro_cli.readers.interface import Reader
 from retro_cli.readers.votes import Votes
 
 if TYPE_CHECKING:
+    from retro_cli.models.language import LanguageModel
     from retro_cli.query.retrieve import Retriever
 
-if TYPE_CHECKING:
-    from retro_cli.models.language import LanguageModel
+# What was opened before under a key, or what the function opens.
+Memo = Callable[[Hashable, Callable[[], Any]], Any]
+
+
+def _anew(_: Hashable, opened: Callable[[], Any]) -> Any:
+    return opened()
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class ReaderOptions:
     stride: tokens between look-ups. record: whether steps say how much was read of each hit.
     doc_temperature: of the documents' prior, for a mixture over documents.
     votes: of knn-lm. database: gives the generation that is open now, for a reader that looks up
-    in it what is no text; None without retrieval.
+    in it what is no text; None without retrieval. memo: keeps the models of a long-lived process.
     """
 
     model: str | Path | None = None
@@ -43,6 +48,7 @@ class ReaderOptions:
     doc_temperature: float | None = None
     votes: Votes = field(default_factory=Votes)
     database: Callable[[], Retriever] | None = None
+    memo: Memo = _anew
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,8 @@ def _retro(options: ReaderOptions) -> OpenReader:
     from retro_cli.readers.retro import RetroReader
     from retro_cli.reading.open_model import open_model
 
-    network, tokenizer = open_model(options.model or DEFAULT_MODEL, options.base, options.device)
+    place = options.model or DEFAULT_MODEL, options.base, options.device
+    network, tokenizer = options.memo(("retro", *place), partial(open_model, *place))
     reader = RetroReader(
         network, tokenizer.raw, k=options.k, stride=options.stride, record=options.record
     )
@@ -105,7 +112,10 @@ def _causal(name: str, options: ReaderOptions) -> LanguageModel:
 
     if options.base is not None:
         raise UsageError(f"--base and --reader {name}", "only added weights have a base")
-    return open_language_model(options.model or DEFAULT_BASE, device=options.device, reader=name)
+    place = options.model or DEFAULT_BASE, options.device
+    opened = partial(open_language_model, place[0], device=place[1], reader=name)
+    model: LanguageModel = options.memo(place, opened)
+    return model
 
 
 def _rag(name: str, options: ReaderOptions) -> OpenReader:
@@ -114,9 +124,9 @@ def _rag(name: str, options: ReaderOptions) -> OpenReader:
     from retro_cli.readers.sequence import SequenceReader
     from retro_cli.readers.trained import trained_to
 
-    model = open_language_model(
-        options.model or DEFAULT_BASE, (CAUSAL, SEQ2SEQ), options.device, reader=name
-    )
+    place = options.model or DEFAULT_BASE, options.device
+    opened = partial(open_language_model, place[0], (CAUSAL, SEQ2SEQ), place[1], reader=name)
+    model = options.memo(place, opened)
     kind = SequenceReader if name == "rag-sequence" else MixtureReader
     said = trained_to(options.model)
     k = said.k if options.k is None else options.k

@@ -1,0 +1,1 @@
+"""A database behind HTTP, with a page for people, and behind the Model Context Protocol."""
