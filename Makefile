@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-cluster hunt clean
+.PHONY: demo test test-cluster test-browser hunt clean
 
 demo: $(VENV)/.installed
 	$(BIN)/retro demo
@@ -14,11 +14,12 @@ test: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/python benchmarks/table.py --check
 	$(BIN)/python benchmarks/results_page.py --check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not cluster"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not cluster and not browser"
 
-# What wants a Ray cluster: two nodes on this machine, and minutes.
-test-cluster: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m cluster
+# What wants more than the suite may take for granted: a Ray cluster of two nodes on this machine,
+# which takes minutes, and Chromium on the PATH.
+test-cluster test-browser: test-%: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m $*
 
 # The property tests with many new examples; a failure prints the one to add.
 hunt: $(VENV)/.installed-dev
