@@ -46,11 +46,16 @@ class Base:
     """The snapshot of a place that a local database was last the same as (0 and "": none yet).
 
     known: the sha256 of its files, and of those that an unfinished pull has begun to bring.
+    pending: the id that a push was about to publish, and may have before it was killed.
     """
 
     number: int = 0
     id: str = ""
     known: list[str] = field(default_factory=list)
+    pending: str = ""
+
+    def is_of(self, snapshot: Snapshot) -> bool:
+        return snapshot.id in (self.id, self.pending)
 
 
 class LocalState:
@@ -79,6 +84,11 @@ class LocalState:
         """Note that the folder is, byte for byte, this snapshot."""
         self.bases[url] = Base(snapshot.number, snapshot.id, _contents(snapshot))
         self.purged.discard(url)
+
+    def publishing(self, url: str, snapshot: Snapshot) -> None:
+        """Note what is about to be published."""
+        self.bases.setdefault(url, Base()).pending = snapshot.id
+        self.save()
 
     def becoming(self, url: str, snapshot: Snapshot) -> None:
         """Note that files of a snapshot are about to take the place of others."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -179,5 +180,5 @@ def _remove_others(layout: Layout, snapshot: Snapshot, had: Mapping[str, Path]) 
             path.unlink(missing_ok=True)
         elif name not in snapshot.files and name.startswith("index/gen-"):
             remove_unread(path)
-    sweep_unreferenced(layout, len(had) + len(snapshot.files))  # no generation but these
+    sweep_unreferenced(layout, keep=sys.maxsize)
     return before - len(files_of(layout.root))

@@ -8,6 +8,7 @@ try for the same number brought; all else it brings itself.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,7 @@ from retro_cli.store.remote.snapshot import (
     snapshot_numbers,
 )
 from retro_cli.store.remote.view import read_snapshot
+from retro_cli.store.sweep import sweep_unreferenced
 
 TASK = "pushing"
 KEEP_HOURS = 24.0
@@ -76,6 +78,7 @@ def push(
         state = LocalState(layout.root)
         before = newest_snapshot(place)
         _check_base(place, state, before, force)
+        sweep_unreferenced(layout, keep=sys.maxsize)  # what killed runs left is not published
         files = files_of(layout.root)
         hashes = state.hashes(files, progress)
         state.save()
@@ -83,6 +86,7 @@ def push(
             snapshot, brought, changed = before, dict[str, Stored](), False
         else:
             snapshot, brought = _bring(place, before, files, hashes, repair, progress)
+            state.publishing(place.url, snapshot)
             _publish(place, snapshot)
             changed = True
         hours = 0.0 if prune or place.url in state.purged else keep_hours
@@ -112,9 +116,13 @@ def newest_snapshot(place: Place) -> Snapshot | None:
 
 def _check_base(place: Place, state: LocalState, before: Snapshot | None, force: bool) -> None:
     base = state.bases.get(place.url)
-    if before is None or force or (base is not None and base.id == before.id):
+    if before is None or force or (base is not None and base.is_of(before)):
         return
-    was = f"this one was last number {base.number}" if base else "this one was never pushed there"
+    was = (
+        f"this one was last number {base.number}"
+        if base and base.number
+        else "this one was never pushed there"
+    )
     raise _came_first(place, f"it has number {before.number}, {was}")
 
 
