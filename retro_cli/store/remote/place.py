@@ -130,11 +130,7 @@ class Place:
         """The objects below a folder, by key; none if there is no such folder."""
         with reaching("list", self.url):
             self._system.invalidate_cache()
-            try:
-                found = self._system.find(self._path(folder), detail=True)
-            except FileNotFoundError:
-                self._system.ls(self._root.lstrip("/").partition("/")[0])  # the bucket is there
-                found = {}
+            found = self._system.find(self._path(folder), detail=True)
         self.traffic.requests += 1
         known = {}
         for path, info in found.items():

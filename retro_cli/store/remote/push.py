@@ -118,12 +118,8 @@ def _check_base(place: Place, state: LocalState, before: Snapshot | None, force:
     base = state.bases.get(place.url)
     if before is None or force or (base is not None and base.is_of(before)):
         return
-    was = (
-        f"this one was last number {base.number}"
-        if base and base.number
-        else "this one was never pushed there"
-    )
-    raise _came_first(place, f"it has number {before.number}, {was}")
+    was = f"last number {base.number}" if base and base.number else "never pushed there"
+    raise _came_first(place, f"it has number {before.number}, this one was {was}")
 
 
 def _came_first(place: Place, why: str) -> LockedError:
