@@ -11,6 +11,8 @@ from helpers import fingerprint, write_jsonl
 from safetensors.numpy import save_file
 
 from retro_cli import Database
+from retro_cli.store.remote import view
+from retro_cli.store.remote.place import TRAFFIC
 
 SECRET = "the keeper hid the ferry light in the harbour of storm island"
 
@@ -72,11 +74,18 @@ def put(url: str, key: str, data: bytes) -> None:
     system.pipe_file(f"{root}/{key}", data)
 
 
+def as_new_process() -> None:
+    """Forget what a process counts and has open."""
+    TRAFFIC.clear()
+    view._opened.clear()
+
+
 def forget_connections() -> None:
-    """Credentials and addresses come from the environment anew."""
+    """Credentials and addresses come from the environment anew; nothing is in memory."""
     import s3fs
     from fsspec.implementations.memory import MemoryFileSystem
 
+    as_new_process()
     s3fs.S3FileSystem.clear_instance_cache()
     MemoryFileSystem.store.clear()
     MemoryFileSystem.pseudo_dirs[:] = [""]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retro_cli.errors import IntegrityError, UsageError
+from retro_cli.store.layout import is_remote
 from retro_cli.store.remote.systems import file_system, reaching
 
 _UNREADABLE = "see whether the server serves parts of files (range requests)"
@@ -44,6 +45,8 @@ class Place:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        if not is_remote(url):
+            raise UsageError(f"{url} is no URL", "as in s3://bucket/wiki.db")
         with reaching("reach", self.url):
             self._system, root = file_system(self.url)
         self._root = root.rstrip("/")
