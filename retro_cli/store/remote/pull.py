@@ -50,12 +50,12 @@ def pull(
     since it was last the same as what is there. Raises UsageError for such a folder, NotBuiltYet
     where nothing was pushed, RemoteError, IntegrityError, DiskFull.
     """
+    _check_folder(layout)
     place = Place(url)
     snapshot = newest_snapshot(place)
     if snapshot is None:
         raise NotBuiltYet(f"{url} is not a retrieval database", f"retro push DB {url}")
     root = layout.root
-    _check_folder(layout)
     with made(root):
         root.mkdir(parents=True, exist_ok=True)
     with disk_errors(root), writer_lock(root, "pull"):
@@ -85,6 +85,8 @@ def pull(
 
 def _check_folder(layout: Layout) -> None:
     root = layout.root
+    if layout.exists():
+        layout.require()
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root} is a file", "name a folder")
     if root.is_dir() and not layout.exists() and not (root / _ARRIVING).is_dir():
