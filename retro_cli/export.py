@@ -28,6 +28,7 @@ from retro_cli.filters.exclusion import exclude
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.index.state import read_state
 from retro_cli.store.atomic import check_output, disk_errors, replacing
+from retro_cli.store.here import here
 from retro_cli.store.layout import Layout
 
 Ids = npt.NDArray[np.int64]
@@ -163,7 +164,7 @@ def _stored(layout: Layout, part: Part, embeddings: EmbeddingManifest | None) ->
     if embeddings is None:
         return None
     file = embeddings.parts[part.name].file.name
-    stored: np.ndarray = np.load(layout.embeddings / file, mmap_mode="r", allow_pickle=False)
+    stored: np.ndarray = np.load(here(layout.embeddings / file), mmap_mode="r", allow_pickle=False)
     return stored
 
 

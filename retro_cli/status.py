@@ -31,6 +31,7 @@ from retro_cli.index.generation import Generation
 from retro_cli.index.state import other_vectors
 from retro_cli.lexical.state import state_of_chunks
 from retro_cli.query.table import load_table, table_names
+from retro_cli.store.here import stored_bytes
 from retro_cli.store.layout import Layout
 from retro_cli.wording import agreed, counted
 
@@ -116,6 +117,8 @@ def _input_changes(layout: Layout, chunks: ChunkManifest) -> _Inputs:
     """Compare sizes and times. Relative names count from the folder of the ``retro chunk`` that
     read them; if none of them exists here, this is another folder, and nothing is known."""
     absolute, relative = _Inputs(), _Inputs()
+    if stored_bytes(layout.root) is not None:  # pushed from a place that this may not be
+        return _Inputs(elsewhere=sum(1 for _ in load_inputs(layout.chunks, chunks.inputs)))
     found_here = False
     for known in load_inputs(layout.chunks, chunks.inputs):
         if "://" in known.uri or known.uri == "stdin":

@@ -40,6 +40,7 @@ from retro_cli.lexical.state import states
 from retro_cli.lexical.write import wanted_words
 from retro_cli.query.table import load_table, table_names
 from retro_cli.store.files import FileRecord, Verified
+from retro_cli.store.here import here
 from retro_cli.store.layout import Layout
 from retro_cli.store.tables import read_columns
 
@@ -208,7 +209,9 @@ def _check_vectors(
 ) -> None:
     rows = {part.name: part.rows for part in chunks.parts}
     for part in embeddings.parts.values():
-        vectors = np.load(layout.embeddings / part.file.name, mmap_mode="r", allow_pickle=False)
+        vectors = np.load(
+            here(layout.embeddings / part.file.name), mmap_mode="r", allow_pickle=False
+        )
         if vectors.shape != (rows.get(part.name, part.rows), embeddings.encoder.dim):
             result.problems.append(f"{part.file.name}: shape {vectors.shape} does not fit its part")
             continue
@@ -252,7 +255,7 @@ def _rederive(
     for pick in picks:
         part = parts[pick]
         file = layout.embeddings / embeddings.parts[part.name].file.name
-        stored = np.load(file, mmap_mode="r", allow_pickle=False)
+        stored = np.load(here(file), mmap_mode="r", allow_pickle=False)
         chosen = np.flatnonzero(np.any(stored[: 1 << 12] != 0, axis=1))
         chosen = np.sort(
             random.choice(chosen, min(-(-sample // len(picks)), len(chosen)), replace=False)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from retro_cli.chunks.manifest import Part
 from retro_cli.chunks.schema import ROW_GROUP
 from retro_cli.errors import IntegrityError, UsageError
+from retro_cli.store.tables import open_parquet
 
 _OPEN_FILES = 64
 HELD_BYTES = 1 << 22  # of row groups as they were read: some forty
@@ -140,7 +141,7 @@ class ChunkRows:
             self._open.move_to_end(name)
             return self._open[name]
         try:
-            file = pq.ParquetFile(self._folder / name, memory_map=True)
+            file = open_parquet(self._folder / name)
         except (OSError, pa.ArrowInvalid) as error:
             raise IntegrityError(
                 f"{self._folder / name} cannot be read ({error})",
@@ -163,7 +164,7 @@ def read_blocks(
     path: Path, columns: Sequence[str], rows: int = 16 * ROW_GROUP
 ) -> Iterator[pa.RecordBatch]:
     """A part's columns in order, about ``rows`` rows at a time."""
-    with pq.ParquetFile(path, memory_map=True) as file:
+    with open_parquet(path) as file:
         yield from file.iter_batches(batch_size=rows, columns=list(columns))
 
 

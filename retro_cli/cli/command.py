@@ -17,7 +17,9 @@ from typer.models import OptionInfo
 
 from retro_cli.cli import console
 from retro_cli.cli.interrupts import heard_by_work
+from retro_cli.cli.options import database, opened
 from retro_cli.errors import EXIT_INTERRUPTED, EXIT_OK, FULL, DiskFull, RetroError, UsageError
+from retro_cli.wording import counted
 
 _SHARED = {
     "as_json": (("--json",), "Print JSON, one object a line where rows stream."),
@@ -49,6 +51,7 @@ def command(
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         groups, parameters = _expanded(function)
+        parameters = [_as_parsed(parameter) for parameter in parameters]
         if environment:
             parameters = [_with_environment(parameter) for parameter in parameters]
         parameters += [_shared_parameter(name) for name in _SHARED]
@@ -62,7 +65,7 @@ def command(
             console.state.debug = values.pop("debug")
             for group, kind in groups.items():
                 values[group] = kind(**{each.name: values.pop(each.name) for each in fields(kind)})
-            raise typer.Exit(ending(lambda: function(**values)))
+            raise typer.Exit(ending(lambda: _body(function, values)))
 
         del run.__wrapped__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -72,6 +75,16 @@ def command(
         return function
 
     return register
+
+
+def _body(function: Callable[..., None], values: dict[str, Any]) -> None:
+    """Run a command with its databases opened; say what was read of those behind URLs."""
+    function(**{name: opened(value) for name, value in values.items()})
+    if place := sys.modules.get("retro_cli.store.remote.place"):
+        for url, traffic in place.TRAFFIC.items():
+            if traffic.requests:
+                asked = counted(traffic.requests, "request")
+                console.say(f"read {console.size(traffic.bytes)} of {url} in {asked}")
 
 
 def ending(work: Callable[[], None]) -> int:
@@ -181,6 +194,14 @@ def _shared_parameter(name: str) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation
     )
+
+
+def _as_parsed(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Typer makes a Path of whatever the parser of a Path gives, and a Path cannot hold a URL."""
+    markers = getattr(parameter.annotation, "__metadata__", ())
+    if any(getattr(marker, "parser", None) is database for marker in markers):
+        return parameter.replace(annotation=Annotated[str, *markers])
+    return parameter
 
 
 def _with_environment(parameter: inspect.Parameter) -> inspect.Parameter:

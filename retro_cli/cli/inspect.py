@@ -37,6 +37,7 @@ def status(
 ) -> None:
     """Say what is there, what is stale and why."""
     from retro_cli.status import status as read_status
+    from retro_cli.store.here import shown_name
     from retro_cli.store.layout import Layout
 
     found = read_status(Layout(db))
@@ -49,7 +50,7 @@ def status(
             }
         )
     else:
-        console.line(f"{console.styled(str(db), '1')}  {console.size(found.bytes)}")
+        console.line(f"{console.styled(shown_name(db), '1')}  {console.size(found.bytes)}")
         for stage in found.stages:
             _print_stage(stage)
     if check and found.work_waiting:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from retro_cli.errors import UsageError
-from retro_cli.store.layout import local_folder
+from retro_cli.store.layout import database_folder, is_remote, local_folder
 
 if TYPE_CHECKING:
     from retro_cli.engine import Where
@@ -30,13 +30,35 @@ def folder(name: str) -> Path:
         raise typer.BadParameter(f"{error.message}; {error.hint}") from error
 
 
+class Remote(str):
+    """The URL of a database, which is opened when the command begins."""
+
+    __slots__ = ()
+
+
+def database(name: str) -> Path | Remote:
+    """A database that is to be read, by its folder or its URL."""
+    return Remote(name) if is_remote(name) else folder(name)
+
+
+def opened(value: Any) -> Any:
+    """The folder of a view, for the URL of a database; all else as it is."""
+    return database_folder(value) if isinstance(value, Remote) else value
+
+
 DatabaseArgument = Annotated[
     Path,
     typer.Argument(
-        parser=folder,
+        parser=database,
         metavar="DB",
-        help="The retrieval database, a folder.",
+        help="The retrieval database, a folder; or the URL (s3://, ...) of one that is only read.",
         show_default=False,
+    ),
+]
+FolderArgument = Annotated[
+    Path,
+    typer.Argument(
+        parser=folder, metavar="DB", help="The retrieval database, a folder.", show_default=False
     ),
 ]
 DatabaseOption = Annotated[

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, BinaryIO, cast
 
-from retro_cli.errors import InputNotFound, MissingExtra, RetroError, UnreadableInput
+from retro_cli.errors import InputNotFound, RetroError
+from retro_cli.store.remote.systems import file_system
 
 _BLOCK = 1 << 20
-_EXTRAS = {"http": "http", "https": "http", "s3": "s3", "gs": "gs", "gcs": "gs"}
 
 
 def is_url(spec: str) -> bool:
@@ -22,7 +22,7 @@ def listing(spec: str) -> Iterator[tuple[str, int, int]]:
 
     Raises InputNotFound or UnreadableInput; RetroError if the place cannot be reached.
     """
-    system, root = _resolve(spec)
+    system, root = file_system(spec)
     try:
         if any(letter in root for letter in "*?["):
             found = system.glob(root, detail=True)
@@ -48,23 +48,6 @@ def _spelt_like(spec: str, root: str, path: str) -> str:
     return spec[: len(spec) - len(root)] + path if spec.endswith(root) else ""
 
 
-def _resolve(url: str) -> tuple[Any, str]:
-    if "::" in url:
-        raise UnreadableInput(f"{url} is a chain of URLs", "name one file or folder")
-    from fsspec.core import url_to_fs
-
-    try:
-        system, path = url_to_fs(url)
-    except ImportError as error:
-        protocol = url.partition("://")[0]
-        if protocol in _EXTRAS:
-            raise MissingExtra(f"reading {protocol}:// URLs", _EXTRAS[protocol]) from error
-        raise UnreadableInput(f"cannot open {url}", str(error)) from error
-    except ValueError as error:
-        raise UnreadableInput(f"cannot open {url}: {error}") from error
-    return system, str(path)
-
-
 def _mtime_ns(info: dict[str, Any]) -> int:
     for name in ("mtime", "LastModified", "last_modified", "created"):
         value = info.get(name)
@@ -77,7 +60,7 @@ def _mtime_ns(info: dict[str, Any]) -> int:
 
 def open_url(url: str) -> BinaryIO:
     """A buffered stream over a URL. Raises OSError or RetroError."""
-    system, path = _resolve(url)
+    system, path = file_system(url)
     try:
         raw = system.open(path, "rb")
     except OSError:

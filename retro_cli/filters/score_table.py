@@ -20,6 +20,7 @@ from retro_cli.chunks.manifest import ChunkManifest
 from retro_cli.errors import IntegrityError, NotBuiltYet, UsageError
 from retro_cli.store.atomic import STAGING, read_json, replacing, unfinished, write_json
 from retro_cli.store.files import FileRecord
+from retro_cli.store.here import here
 from retro_cli.store.layout import Layout
 from retro_cli.wording import counted
 
@@ -125,7 +126,7 @@ def scores_of(layout: Layout, manifest: ChunkManifest, aliases: Aliases, name: s
 
 def read_scores(layout: Layout, table: ScoreTable, file: FileRecord, rows: int) -> Floats:
     try:
-        found: Floats = np.fromfile(layout.attributes / table.name / file.name, dtype="<f4")
+        found: Floats = np.fromfile(here(layout.attributes / table.name / file.name), dtype="<f4")
     except OSError as error:
         found, why = np.empty(0, np.float32), f"cannot be read ({error.strerror})"
     else:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from retro_cli.errors import IntegrityError
 from retro_cli.store.atomic import write_bytes
 from retro_cli.store.files import FileRecord
+from retro_cli.store.here import here
 
 
 def save_bitmap(folder: Path, stem: str, bits: npt.NDArray[np.bool_]) -> FileRecord:
@@ -29,7 +30,7 @@ def save_blob(folder: Path, stem: str, suffix: str, data: bytes) -> FileRecord:
 def read_bitmap(folder: Path, record: FileRecord) -> npt.NDArray[np.uint8]:
     """The packed bits of a bitmap file. Raises IntegrityError."""
     try:
-        return np.fromfile(folder / record.name, dtype=np.uint8)
+        return np.fromfile(here(folder / record.name), dtype=np.uint8)
     except OSError as error:
         raise IntegrityError(
             f"{folder / record.name} cannot be read ({error})", "run retro index"

@@ -15,6 +15,7 @@ from retro_cli.index.bitmaps import load_bitmap, save_blob
 from retro_cli.index.generation import CURRENT, Generation
 from retro_cli.store.atomic import json_bytes, read_json
 from retro_cli.store.files import FileRecord
+from retro_cli.store.here import shown_name
 from retro_cli.store.lock import ReadHold
 
 
@@ -72,9 +73,8 @@ def hold_generation(folder: Path) -> tuple[Generation, ReadHold]:
     while True:
         name = current_name(folder)
         if name is None:
-            raise NotBuiltYet(
-                f"{folder.parent} has no index yet", f"run: retro index {folder.parent}"
-            )
+            shown = shown_name(folder.parent)
+            raise NotBuiltYet(f"{shown} has no index yet", f"run: retro index {shown}")
         try:
             hold = ReadHold(folder / name)
         except FileNotFoundError:

@@ -19,6 +19,7 @@ from retro_cli.errors import IntegrityError
 from retro_cli.events import SILENT, Progress
 from retro_cli.index.exact import faiss_threads
 from retro_cli.index.vectors import BLOCK_ROWS, Floats, Ids, Vectors, embedded
+from retro_cli.store.here import here
 from retro_cli.wording import counted
 
 DRIFT_SAMPLE = 4096
@@ -97,7 +98,7 @@ def drop_ids(
 def load_index(path: Path, flags: int = 0) -> Any:
     """The Faiss index in a file. Raises IntegrityError if there is none."""
     try:
-        return faiss.read_index(str(path), flags)
+        return faiss.read_index(str(here(Path(path))), flags)
     except RuntimeError as error:
         what = "is missing" if not Path(path).exists() else "is not an index that Faiss can read"
         raise IntegrityError(f"{path} {what}", "run retro index to make it again") from error

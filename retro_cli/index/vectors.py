@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from retro_cli.errors import IntegrityError
+from retro_cli.index.remote_rows import RemoteRows, load_rows
+from retro_cli.store.here import in_blocks
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -40,7 +43,7 @@ class Vectors:
         self.parts = sorted((part for part in parts if part.rows), key=lambda part: part.base)
         self._bases = np.array([part.base for part in self.parts], dtype=np.int64)
         self._ends = np.array([part.base + part.rows for part in self.parts], dtype=np.int64)
-        self._mapped: dict[int, npt.NDArray[np.float16]] = {}
+        self._mapped: dict[int, npt.NDArray[np.float16] | RemoteRows] = {}
         if (self._ends[:-1] > self._bases[1:]).any():
             raise IntegrityError("two vector parts claim the same ids", "run retro verify")
         self.total = int(self._ends[-1]) if self.parts else 0
@@ -55,9 +58,13 @@ class Vectors:
         if not len(wanted):
             return found
         which = self._part_of(wanted)
+        pieces = []
         for index in np.flatnonzero(np.bincount(which)):
             mine = which == index
-            found[mine] = self._map(int(index))[wanted[mine] - self._bases[index]]
+            pieces.append((mine, self._map(int(index)), wanted[mine] - self._bases[index]))
+        load_rows((rows, numbers) for _, rows, numbers in pieces)
+        for mine, rows, numbers in pieces:
+            found[mine] = rows[numbers]
         return found
 
     def blocks(self, rows: int = BLOCK_ROWS) -> Iterator[tuple[Ids, Floats]]:
@@ -101,7 +108,7 @@ class Vectors:
             )
         return which
 
-    def _map(self, index: int) -> npt.NDArray[np.float16]:
+    def _map(self, index: int) -> npt.NDArray[np.float16] | RemoteRows:
         rows = self._mapped.get(index)
         if rows is None:
             rows = self._mapped[index] = _open(self.parts[index], self.dim, self._made_by)
@@ -135,7 +142,10 @@ def row_keys(rows: Floats) -> npt.NDArray[np.uint64]:
     return keys
 
 
-def _open(part: VectorPart, dim: int, made_by: str) -> npt.NDArray[np.float16]:
+def _open(part: VectorPart, dim: int, made_by: str) -> npt.NDArray[np.float16] | RemoteRows:
+    file = in_blocks(Path(part.path))
+    if file is not None:
+        return RemoteRows(file, part.rows, dim)
     try:
         rows = np.lib.format.open_memmap(part.path, mode="r")
     except FileNotFoundError:

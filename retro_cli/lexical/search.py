@@ -18,6 +18,7 @@ from retro_cli.errors import IntegrityError, NotBuiltYet
 from retro_cli.lexical.state import LexicalState, state_of_chunks
 from retro_cli.lexical.words import words
 from retro_cli.lexical.write import ID, TEXT, Wanted, open_index
+from retro_cli.store.here import all_here
 from retro_cli.store.layout import Layout
 from retro_cli.wording import counted
 
@@ -42,6 +43,7 @@ class LexicalSearcher:
         self._links = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         links = Path(self._links.name)
         try:
+            all_here(state.folder / record.name for record in state.files)
             for record in state.files:
                 source = (state.folder / record.name).resolve(strict=True)
                 (links / record.name).symlink_to(source)

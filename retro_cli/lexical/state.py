@@ -19,6 +19,7 @@ import numpy.typing as npt
 from retro_cli.errors import IntegrityError
 from retro_cli.store.atomic import read_json
 from retro_cli.store.files import FileRecord, Verified
+from retro_cli.store.here import here
 
 MANIFEST, ROWS = "manifest.json", "rows.bitmap"
 SCHEMA = 1  # raised when the same chunks would give other words
@@ -61,7 +62,7 @@ class LexicalState:
 
     def row_bits(self, total: int) -> Bits:
         """(total,) the chunks that are in it."""
-        packed = np.fromfile(self.folder / ROWS, dtype=np.uint8)
+        packed = np.fromfile(here(self.folder / ROWS), dtype=np.uint8)
         bits = np.unpackbits(packed, bitorder="little")[:total].astype(bool)
         return np.pad(bits, (0, total - len(bits)))
 

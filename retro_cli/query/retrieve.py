@@ -23,6 +23,7 @@ from retro_cli.index.vectors import VectorPart, Vectors
 from retro_cli.query.documents import DocumentSpans
 from retro_cli.query.hits import Answer, Hit, Part
 from retro_cli.query.select import Selection, matching_rows, shown_documents
+from retro_cli.store.here import all_here
 from retro_cli.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class Retriever:
         self.layout = layout
         self.generation: Generation
         self.generation, self._hold = hold_generation(layout.index)
+        made_of = (self.generation.chunks, self.generation.dead)
+        segments = [layout.index / each.file.name for each in self.generation.segments]
+        all_here([*segments, *(layout.index / file.name for file in made_of)])
         self.manifest = generation_chunks(layout.index, self.generation)
         self.aliases = Aliases.load(layout.chunks, self.manifest.aliases)
         self.held_bytes = held_bytes
@@ -56,7 +60,7 @@ class Retriever:
         self.vectors = Vectors(self._vector_parts(), self.generation.encoder.dim)
         dead = read_bitmap(layout.index, self.generation.dead)
         self._searcher = Searcher(
-            [layout.index / segment.file.name for segment in self.generation.segments],
+            segments,
             self.vectors,
             dead,
             self.generation.nprobe,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from retro_cli.errors import FULL, DiskFull, IntegrityError, RetroError, UsageError
+from retro_cli.store.here import here
 
 TEMPORARY = ".tmp"
 STAGING = ".staging"  # whole, but not yet named by its content
@@ -126,7 +127,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON that retro wrote. Raises IntegrityError if it is not JSON any more."""
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(here(path).read_bytes())
     except (ValueError, UnicodeDecodeError) as error:
         raise IntegrityError(
             f"{path} is not valid JSON ({error})",

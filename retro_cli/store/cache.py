@@ -108,7 +108,8 @@ def _make(target: Path, make: Callable[[Path], None]) -> None:
     try:
         make(temporary)
         for path in sorted(temporary.rglob("*")):
-            sync_file(path)
+            if not path.is_symlink():
+                sync_file(path)
         sync_folder(temporary)
         temporary.rename(target)
         sync_folder(target.parent)

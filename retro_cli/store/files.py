@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retro_cli.store.atomic import file_sha256, write_bytes
+from retro_cli.store.here import here
 from retro_cli.wording import counted
 
 
@@ -56,7 +57,7 @@ class Verified:
         """Why the file is not what ``record`` says, or "" if it is."""
         path = self.folder / record.name
         try:
-            status = path.stat()
+            status = here(path).stat()
         except OSError:
             return f"{record.name} is missing"
         if status.st_size != record.bytes:

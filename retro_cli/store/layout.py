@@ -12,6 +12,7 @@ from retro_cli.errors import ConfigError, DatabaseTooNew, NotBuiltYet, UsageErro
 
 FORMAT_VERSION = 1
 SETTINGS_FILE = "retro.toml"
+VIEW_FILE = ".remote.json"  # in the folder of a view: what it is a view of
 
 
 _FILE_URL = re.compile(r"file:(//)?(?=/[^/])", re.IGNORECASE)
@@ -22,16 +23,36 @@ def local_folder(name: str | Path) -> Path:
     """The folder of a database, by its path or its file:// URL.
 
     Raises UsageError for an empty name, which Python takes for the current folder, and for the URL
-    of another place. A Path has lost the second slash of a URL.
+    of another place, where nothing is written but by push. A Path has lost the second slash of a
+    URL.
     """
     text = _FILE_URL.sub("", str(name), count=1)
     if not text:
         raise UsageError("the name is empty", "the folder you are in is '.'")
     if _URL.match(text):
         raise UsageError(
-            f"{name} is a URL", "name a folder: databases on object storage are still to come"
+            f"{name} is a URL, and this needs a folder",
+            "retro pull URL FOLDER fetches a database, retro push FOLDER URL publishes it",
         )
     return Path(text)
+
+
+def is_remote(name: str | Path) -> bool:
+    """Whether a database is named by the URL of another place than this disk."""
+    text = str(name)
+    return "://" in text and not text.lower().startswith("file:")
+
+
+def database_folder(name: str | Path) -> Path:
+    """The folder of a database that is to be read; of one behind a URL, of a view of it.
+
+    Raises what ``local_folder`` and ``open_view`` do.
+    """
+    if not is_remote(name):
+        return local_folder(name)
+    from retro_cli.store.remote.view import open_view
+
+    return open_view(str(name))
 
 
 @dataclass(frozen=True)
@@ -78,6 +99,10 @@ class Layout:
 
     def size(self) -> int:
         """Bytes of all files of the database; one that has several names counts once."""
+        from retro_cli.store.here import stored_bytes
+
+        if (stored := stored_bytes(self.root)) is not None:
+            return stored
         found = [path.stat() for path in self.root.rglob("*") if path.is_file()]
         return sum({(each.st_dev, each.st_ino): each.st_size for each in found}.values())
 

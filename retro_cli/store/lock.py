@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from retro_cli.errors import LockedError
+from retro_cli.errors import LockedError, UsageError
 from retro_cli.store.atomic import made
 from retro_cli.store.commit import finish_commit
+from retro_cli.store.here import shown_name
+from retro_cli.store.layout import VIEW_FILE
 
 LOCK_FILE = ".lock"
 
@@ -24,8 +26,14 @@ def writer_lock(folder: Path, command: str) -> Iterator[None]:
     """Hold the writer's lock on a database folder.
 
     Raises LockedError at once if another process holds it, and UsageError if this one may not
-    write there. Readers never take it.
+    write there, or if it is the view of a remote database. Readers never take it.
     """
+    if (folder / VIEW_FILE).is_file():
+        url = shown_name(folder)
+        raise UsageError(
+            f"{url} can only be read where it lies",
+            f"retro pull {url} FOLDER, run retro {command} there, then retro push FOLDER {url}",
+        )
     path = folder / LOCK_FILE
     with made(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

@@ -11,13 +11,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from retro_cli.errors import IntegrityError
+from retro_cli.store.here import in_blocks
 
 _BUFFER = 1 << 18  # bytes of a column that are read at once
 
 
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """A file mapped into memory, or what is read of a remote one. Raises OSError, ArrowException,
+    and what fetching it does."""
+    file = in_blocks(path)
+    if file is None:
+        return pq.ParquetFile(path, memory_map=True)
+    return pq.ParquetFile(pa.PythonFile(file, mode="r"), pre_buffer=True)
+
+
 def read_columns(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The named columns of a file (all of them by default). Raises IntegrityError."""
-    with _readable(path), pq.ParquetFile(path, memory_map=True) as file:
+    with _readable(path), open_parquet(path) as file:
         return file.read(columns=list(columns) if columns is not None else None)
 
 
@@ -25,7 +35,8 @@ def read_batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
     """All columns of a file, at most ``rows`` rows at a time, in memory that does not grow with
     the file. Raises IntegrityError.
     """
-    with _readable(path), pq.ParquetFile(path, buffer_size=_BUFFER) as file:
+    source = in_blocks(path) or path
+    with _readable(path), pq.ParquetFile(source, buffer_size=_BUFFER) as file:
         for group in range(file.num_row_groups):  # Arrow fetches all groups that it is asked for
             yield from file.iter_batches(batch_size=rows, row_groups=[group])
 

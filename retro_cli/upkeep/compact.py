@@ -46,6 +46,7 @@ from retro_cli.store.atomic import disk_errors
 from retro_cli.store.journal import Journal
 from retro_cli.store.layout import Layout
 from retro_cli.store.lock import writer_lock
+from retro_cli.store.remote.local import note_purge
 from retro_cli.store.sweep import sweep_unreferenced
 from retro_cli.upkeep.apply import extend
 from retro_cli.upkeep.copies import remember_what_goes
@@ -111,6 +112,7 @@ def compact(
         besides: dict[str, Any] = {}
         doomed = _over(manifest, dead, limit)
         if purge:
+            note_purge(layout.root)
             clean_quarantine(layout)
         remember_what_goes(layout, manifest, doomed, removed)
         if purge:

@@ -32,6 +32,8 @@ WORDS = {
     "train-encoder": ["DB", "--questions", "q.jsonl", "--out", "m"],
     "train-reader": ["DB", "--questions", "q.jsonl", "--model", "b", "--out", "m"],
     "eval lm": ["m", "DB", "--text", "archive"],
+    "push": ["DB", "memory://x/y"],
+    "pull": ["memory://x/y", "DB"],
     "filter add": ["DB", "--doc", "p1", "--reason", "x"],
     "filter show": ["DB", 1],
     "filter undo": ["DB", 1],
