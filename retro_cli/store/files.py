@@ -33,7 +33,23 @@ class FileRecord:
 
     @classmethod
     def from_json(cls, value: dict[str, str | int]) -> FileRecord:
-        return cls(str(value["name"]), int(value["bytes"]), str(value["sha256"]))
+        """Raises KeyError, TypeError or ValueError for what is no record of a file beside it."""
+        name = plain_name(value["name"])
+        return cls(name, whole_number(value["bytes"]), str(value["sha256"]))
+
+
+def plain_name(value: object) -> str:
+    """A name from a manifest, which may be anybody's. Raises ValueError if it leads elsewhere."""
+    if not isinstance(value, str) or not value or value in (".", "..") or set(value) & set("/\\\0"):
+        raise ValueError(f"{value!r} is no name of a file")
+    return value
+
+
+def whole_number(value: object) -> int:
+    """A count or a place from a manifest. Raises ValueError for what is none."""
+    if type(value) is not int or not 0 <= value < 1 << 62:
+        raise ValueError(f"{value!r} is no count")
+    return value
 
 
 class Verified:
