@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -208,13 +209,36 @@ class Good:
         return cls(root, tuple(named), frozenset(answer(root)))
 
 
-def answer(root: Path) -> list[str]:
+def answer(root: Path, retriever: str = "hybrid") -> list[str]:
     """The texts of all hits of a wide query, with what follows them."""
     from retro_cli import Database
+    from retro_cli.query.finder import Search
 
     with Database.open(str(root)) as database:
-        hits = database.query("the boat and the keeper", k=50)
+        finder = database.finder(Search(retriever=retriever))
+        hits = finder(["the boat and the keeper"], 50)[0].hits
         return [text for hit in hits for text in (hit.text, hit.continuation)]
+
+
+def look_around(root: Path) -> None:
+    """What reads the other files: the state, tables of neighbours and scores, the rules' proof."""
+    from retro_cli.database import Database
+    from retro_cli.filters.score_table import scores_of, tables
+    from retro_cli.query.neighbours import NeighbourTable
+    from retro_cli.query.table import table_names
+    from retro_cli.status import status
+    from retro_cli.store.layout import Layout
+
+    layout = Layout(root)
+    refused_or(lambda: status(layout))
+    with Database.open(str(root)) as database:
+        opened = database.retriever
+        for table in tables(layout):
+            refused_or(partial(scores_of, layout, opened.manifest, opened.aliases, table.name))
+        for name in table_names(layout):
+            rows = NeighbourTable(layout, name, opened.own)
+            for part in opened.manifest.parts:
+                refused_or(partial(rows.read, part.name))
 
 
 def try_database(good: Good, source: random.Random) -> None:
@@ -229,8 +253,10 @@ def try_database(good: Good, source: random.Random) -> None:
     try:
         path.write_bytes(change(data, source))
         with bounded():
-            shown = refused_or(lambda: frozenset(answer(good.root)))
+            retriever = source.choice(("dense", "bm25", "hybrid"))
+            shown = refused_or(lambda: frozenset(answer(good.root, retriever)))
             checked = refused_or(lambda: verify(Layout(good.root)))
+            refused_or(lambda: look_around(good.root))
             if shown is not None and not shown <= good.texts:
                 assert checked is None or checked.problems, f"shows what was not there: {path}"
     except BaseException as error:
@@ -257,7 +283,10 @@ def build_database(folder: Path, encoder: Path) -> Path:
         (corpus / f"{number % 7}-{number}.txt").write_text(text if number else "the boat. " * 9)
     (corpus / "copy.txt").write_bytes((corpus / "3-3.txt").read_bytes())
     build = ["build", str(corpus), "--db", str(root), "--encoder", str(encoder), "--tokens", "12"]
-    commands = [build, build, ["filter", "add", str(root), "--source", "*6-6*", "--reason", "x"]]
+    (folder / "words.txt").write_text("storm\n")
+    scores = ["filter", "score", str(root), "--scorer", f"words:{folder / 'words.txt'}"]
+    rule = ["filter", "add", str(root), "--source", "*6-6*", "--reason", "x", "--copies", "near"]
+    commands = [build, build, rule, scores, ["neighbours", str(root)]]
     for number, words in enumerate(commands):
         if number == 1:
             (corpus / "1-1.txt").write_text("the ferry came in. " * 5)

@@ -129,15 +129,17 @@ class ChunkManifest:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ChunkManifest:
         """Raises KeyError, TypeError or ValueError for what is no manifest."""
+        plain: dict[str, Any] = {}
         counts = ("next_id", "next_item", "duplicate_docs", "duplicate_rows", "rejected")
         words = ("fingerprint", "tokenizer_sha256", "dedup")
+        plain.update({name: whole_number(value[name]) for name in counts})
+        plain.update({name: str(value[name]) for name in words})
         if value["token_bytes"] not in (2, 4):
             raise ValueError(f"tokens of {value['token_bytes']!r} bytes")
         parts = tuple(Part.from_json(part) for part in value["parts"])
         _check_ids(parts, whole_number(value["next_id"]))
         return cls(
-            **{name: whole_number(value[name]) for name in counts},
-            **{name: str(value[name]) for name in words},
+            **plain,
             token_bytes=value["token_bytes"],
             parts=parts,
             inputs=FileRecord.from_json(value["inputs"]) if value["inputs"] else None,

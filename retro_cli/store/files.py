@@ -8,12 +8,19 @@ is a convenience: without it the files are hashed again.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 from retro_cli.store.atomic import file_sha256, write_bytes
 from retro_cli.store.here import here
 from retro_cli.wording import counted
+
+Made = TypeVar("Made")
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,22 @@ def whole_number(value: object) -> int:
     if type(value) is not int or not 0 <= value < 1 << 62:
         raise ValueError(f"{value!r} is no count")
     return value
+
+
+def typed(kind: type[Made], value: Mapping[str, Any]) -> Made:
+    """``kind(**value)`` for a dataclass whose plain fields have to be of their types.
+
+    Raises TypeError for other fields, ValueError for other types; a whole number is a float too.
+    """
+    made = kind(**value)
+    for each in fields(kind):  # type: ignore[arg-type]
+        found = getattr(made, each.name)
+        wanted = _PLAIN.get(str(each.type))
+        if wanted and (
+            not isinstance(found, wanted) or isinstance(found, bool) != (wanted == (bool,))
+        ):
+            raise ValueError(f"{each.name} is {found!r}")
+    return made
 
 
 class Verified:
