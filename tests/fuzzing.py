@@ -212,7 +212,7 @@ class Good:
 def answer(root: Path, retriever: str = "hybrid") -> list[str]:
     """The texts of all hits of a wide query, with what follows them."""
     from retro_cli import Database
-    from retro_cli.query.finder import Search
+    from retro_cli.query.search import Search
 
     with Database.open(str(root)) as database:
         finder = database.finder(Search(retriever=retriever))

@@ -48,6 +48,7 @@ def test_every_command_and_option_that_a_page_names_exists(page):
 def commands(text: str) -> list[list[str]]:
     """The words behind ``retro`` of every such line in blocks of a console or a shell."""
     found = []
+    text = text.replace("\\\n", "")
     for block in re.findall(r"^```(?:console|sh)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         for line in re.findall(r"^\$? ?(retro .*)$", block, re.MULTILINE):
             first = re.split(r" \|\|? | > | && |; ", line)[0]
