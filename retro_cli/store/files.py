@@ -87,10 +87,10 @@ class Verified:
         self._seen: dict[str, list[int | str]] = {}
         try:
             loaded = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             loaded = {}
         if isinstance(loaded, dict):
-            self._seen = loaded
+            self._seen = {k: v for k, v in loaded.items() if isinstance(v, list) and len(v) == 2}
 
     def problem(self, record: FileRecord, *, every_byte: bool = False) -> str:
         """Why the file is not what ``record`` says, or "" if it is."""
