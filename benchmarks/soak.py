@@ -38,7 +38,7 @@ from retro_cli.store.layout import Layout
 from retro_cli.upkeep.compact import compact
 from retro_cli.upkeep.filtering import add_rule, undo_rule
 
-DOCUMENTS = 400
+DOCUMENTS = 200
 WORDS = 90  # of a document: two or three chunks
 HELD = 40  # questions to a database before it is opened anew
 GROWTH = 1.1  # of a process's memory between the middle third of the run and the last
@@ -169,13 +169,14 @@ class Reader:
         return value
 
 
-def play(role: str, number: int, work: Path, encoder: str, end: float) -> None:
+def play(role: str, number: int, work: Path, encoder: str, seconds: float) -> None:
     """One process: steps until the time is over, with what it holds noted after each."""
     actor = Writer(work, encoder) if role == "writer" else Reader(work, number)
     problems: list[str] = []
     samples: list[tuple[int, int]] = []
     if isinstance(actor, Writer):
         actor.begin()
+    end = time.time() + seconds
     while time.time() < end and not problems:
         try:
             actor.step()
@@ -220,12 +221,13 @@ def _names(value: Any, names: set[str]) -> None:
 def judged(found: dict[str, Any]) -> list[str]:
     """What is wrong with a process: its answers, its memory, its open files."""
     problems: list[str] = list(found["problems"])
-    third = max(1, len(found["samples"]) // 3)
+    count = len(found["samples"])
+    if count < 3:
+        return [*problems, f"{found['role']} took {count} steps: too few to say anything"]
     for what, at, slack in (("bytes", 0, SLACK), ("open files", 1, 4)):
         values = [sample[at] for sample in found["samples"]]
-        middle, late = (
-            statistics.median(part) for part in (values[third:-third] or values, values[-third:])
-        )
+        middle = statistics.median(values[count // 3 : -(count // 3)])
+        late = statistics.median(values[-(count // 3) :])
         if late > GROWTH * middle + slack:
             problems.append(f"{found['role']} grew from {middle:,.0f} to {late:,.0f} {what}")
     return problems
@@ -243,11 +245,14 @@ def main() -> int:
     (work / "tmp").mkdir()
     os.environ["TMPDIR"] = str(work / "tmp")
     context = multiprocessing.get_context("spawn")
-    end = time.time() + 60 * given.minutes
     roles = [("writer", 0), *(("reader", number) for number in range(given.readers))]
     crew = []
     for role, number in roles:
-        crew.append(context.Process(target=play, args=(role, number, work, given.encoder, end)))
+        crew.append(
+            context.Process(
+                target=play, args=(role, number, work, given.encoder, 60 * given.minutes)
+            )
+        )
         crew[-1].start()
         while role == "writer" and not any((work / "states").glob("gen-*.json")):
             crew[-1].join(0.2)

@@ -10,8 +10,6 @@ import io
 import json
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -275,23 +273,27 @@ def refused_or(work: Callable[[], Result]) -> Result | None:
 
 
 def build_database(folder: Path, encoder: Path) -> Path:
-    """A database with a replaced document, equal texts and a rule, made by the program."""
+    """A database with a replaced document, equal texts, a rule, scores and neighbours."""
+    from retro_cli import Database, pipeline
+    from retro_cli.filters.rules import Rule
+    from retro_cli.query.table import NeighbourSettings
+    from retro_cli.store.layout import Layout
+    from retro_cli.upkeep.filtering import add_rule
+    from retro_cli.upkeep.scoring import score_database
+
     corpus, root = folder / "corpus", folder / "d"
     corpus.mkdir()
     for number in range(8):
         text = f"the boat {number} and the keeper {number} in the storm. " * (1 + number)
         (corpus / f"{number % 7}-{number}.txt").write_text(text if number else "the boat. " * 9)
     (corpus / "copy.txt").write_bytes((corpus / "3-3.txt").read_bytes())
-    build = ["build", str(corpus), "--db", str(root), "--encoder", str(encoder), "--tokens", "12"]
     (folder / "words.txt").write_text("storm\n")
-    scores = ["filter", "score", str(root), "--scorer", f"words:{folder / 'words.txt'}"]
-    rule = ["filter", "add", str(root), "--source", "*6-6*", "--reason", "x", "--copies", "near"]
-    commands = [build, build, rule, scores, ["neighbours", str(root)]]
-    for number, words in enumerate(commands):
-        if number == 1:
-            (corpus / "1-1.txt").write_text("the ferry came in. " * 5)
-        done = subprocess.run(
-            [sys.executable, "-m", "retro_cli", *words, "-q"], capture_output=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
+    layout = Layout(root)
+    for text in ("", "the ferry came in. " * 5):  # the second replaces a document
+        if text:
+            (corpus / "1-1.txt").write_text(text)
+        Database.build(root, str(corpus), encoder=str(encoder), tokens=12).close()
+    add_rule(layout, Rule(0, "x", sources=("*6-6*",), copies="near"))
+    score_database(layout, f"words:{folder / 'words.txt'}")
+    pipeline.neighbours(layout, "default", NeighbourSettings())
     return root
