@@ -200,8 +200,8 @@ class Generation:
     def check(self) -> None:
         """Raises ValueError for what no index run has written."""
         typed(Generation, vars(self))
-        for part, file in self.vectors.items():
-            plain_name(part), plain_name(file)
+        for name in (*self.vectors, *self.vectors.values()):
+            plain_name(name)
         if self.nprobe < 1 or self.candidates < 1 or self.rows < 0:
             raise ValueError(f"{self.nprobe} lists, {self.candidates} candidates, {self.rows} rows")
         if self.filtered.rules and self.filtered.rows is None:
