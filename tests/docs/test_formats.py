@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
+from functools import cache
 from pathlib import Path
 
 import faiss
@@ -69,15 +70,21 @@ class Reader:
 
     def vector(self, chunk: int) -> np.ndarray:
         part, row = self.place(chunk)
-        name = self.generation["vectors"][part["name"]]
-        rows = np.load(self.root / "embeddings" / name, mmap_mode="r")
+        rows = self.array(self.generation["vectors"][part["name"]])
         assert (rows.dtype, rows.shape) == (np.dtype("<f2"), (part["rows"], DIM))
         return rows[row].astype(np.float32)
 
+    @cache  # noqa: B019
+    def array(self, name: str) -> np.ndarray:
+        return np.load(self.root / "embeddings" / name, mmap_mode="r")
+
+    @cache  # noqa: B019
+    def table(self, name: str) -> list[dict]:
+        return pq.read_table(self.root / "chunks" / name).to_pylist()
+
     def row(self, chunk: int) -> dict:
         part, row = self.place(chunk)
-        table = pq.read_table(self.file(self.root / "chunks", part["files"][0]))
-        return table.slice(row, 1).to_pylist()[0]
+        return self.table(self.file(self.root / "chunks", part["files"][0]).name)[row]
 
     def by_segments(self, query: np.ndarray, width: int) -> set[int]:
         found = set()

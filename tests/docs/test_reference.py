@@ -23,8 +23,9 @@ def test_the_page_is_what_the_program_would_write_now():
 
 
 def test_every_command_has_its_options_and_two_examples_there():
+    page = reference.page()
     for name, command in COMMANDS.items():
-        section = reference.page().split(f"\n## {name}\n")[1].split("\n## ")[0]
+        section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
         for parameter in command.params:
             if not reference._is_shared(parameter):
                 assert all(f"`{flag}" in section or f" {flag}" in section for flag in parameter.opts
