@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -47,18 +46,9 @@ def quiet_environment(monkeypatch, tmp_path):
 @pytest.fixture(scope="session")
 def static_encoder(tmp_path_factory) -> Path:
     """A sentence-transformers StaticEmbedding folder of 24 dimensions: instant and real."""
-    import numpy as np
-    from safetensors.numpy import save_file
+    from encoders import save_static_encoder
 
-    folder = tmp_path_factory.mktemp("static")
-    path = wordpiece(folder)
-    words = len(json.loads(path.read_text())["model"]["vocab"])
-    table = np.random.default_rng(3).standard_normal((words, 24)).astype(np.float32)
-    save_file({"embedding.weight": table}, str(folder / "model.safetensors"))
-    kind = "sentence_transformers.models.StaticEmbedding"
-    modules = [{"idx": 0, "name": "0", "path": "", "type": kind}]
-    (folder / "modules.json").write_text(json.dumps(modules))
-    return folder
+    return save_static_encoder(tmp_path_factory.mktemp("static"))
 
 
 @pytest.fixture

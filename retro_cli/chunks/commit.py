@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby, islice, repeat
 from operator import attrgetter, itemgetter
@@ -62,7 +63,7 @@ def _set_aside_by_workers(folder: Path, done: Sequence[Done]) -> Iterator[Reject
 
 def reread_files(folder: Path, edits: Iterable[Edit]) -> set[str]:
     """Of the files that had records set aside before, those that this run has read again."""
-    held = {json.loads(line)["uri"] for line in _lines(folder / QUARANTINE)}
+    held = {record["uri"] for record in read_quarantine(folder / QUARANTINE)}
     return {edit.uri for edit in edits if edit.rereads and edit.uri in held} if held else set()
 
 
@@ -73,9 +74,9 @@ def write_quarantine(folder: Path, new: Iterable[Rejection], reread: set[str]) -
     kept = added = 0
     first: Rejection | None = None
     with replacing(path) as temporary, temporary.open("w", encoding="ascii") as out:
-        for line in _lines(path):
-            if json.loads(line)["uri"] not in reread:
-                out.write(line)
+        for record in read_quarantine(path):
+            if record["uri"] not in reread:
+                out.write(json.dumps(record, sort_keys=True) + "\n")
                 kept += 1
         for record in new:
             first = first or record
@@ -87,10 +88,15 @@ def write_quarantine(folder: Path, new: Iterable[Rejection], reread: set[str]) -
     return SetAside(kept + added, added, first)
 
 
-def _lines(path: Path) -> Iterator[str]:
+def read_quarantine(path: Path) -> Iterator[Rejection]:
+    """The records of a quarantine, without lines that were damaged: they are there for people."""
     if path.exists():
-        with path.open(encoding="ascii") as file:
-            yield from file
+        with path.open(encoding="ascii", errors="replace") as file:
+            for line in file:
+                with suppress(ValueError, RecursionError):
+                    record = json.loads(line)
+                    if isinstance(record, dict) and isinstance(record.get("uri"), str):
+                        yield record
 
 
 def kill(folder: Path, parts: Sequence[Part], dead: Dead) -> list[Part]:

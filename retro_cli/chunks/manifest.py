@@ -10,7 +10,7 @@ from typing import Any
 from retro_cli.chunks.part import WrittenPart
 from retro_cli.errors import IntegrityError, NotBuiltYet
 from retro_cli.store.atomic import read_json, write_json
-from retro_cli.store.files import FileRecord
+from retro_cli.store.files import FileRecord, whole_number
 
 Ranges = tuple[tuple[int, int], ...]  # (first, count), ascending, disjoint
 MANIFEST = "manifest.json"
@@ -61,12 +61,14 @@ class Part:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Part:
+        """Raises KeyError, TypeError or ValueError for what is no part."""
+        written = WrittenPart.from_json(value)
         return cls(
-            WrittenPart.from_json(value),
-            value["base"],
-            value["item"],
-            tuple((first, count) for first, count in value["dead_rows"]),
-            tuple((first, count) for first, count in value["dead_docs"]),
+            written,
+            whole_number(value["base"]),
+            whole_number(value["item"]),
+            _ranges(value["dead_rows"], written.rows),
+            _ranges(value["dead_docs"], written.docs),
         )
 
 
@@ -126,29 +128,42 @@ class ChunkManifest:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ChunkManifest:
-        plain = {
-            name: value[name]
-            for name in (
-                "fingerprint",
-                "tokenizer_sha256",
-                "token_bytes",
-                "dedup",
-                "next_id",
-                "next_item",
-                "duplicate_docs",
-                "duplicate_rows",
-                "rejected",
-            )
-        }
+        """Raises KeyError, TypeError or ValueError for what is no manifest."""
+        plain: dict[str, Any] = {}
+        counts = ("next_id", "next_item", "duplicate_docs", "duplicate_rows", "rejected")
+        words = ("fingerprint", "tokenizer_sha256", "dedup")
+        plain.update({name: whole_number(value[name]) for name in counts})
+        plain.update({name: str(value[name]) for name in words})
+        if value["token_bytes"] not in (2, 4):
+            raise ValueError(f"tokens of {value['token_bytes']!r} bytes")
+        parts = tuple(Part.from_json(part) for part in value["parts"])
+        _check_ids(parts, whole_number(value["next_id"]))
         return cls(
             **plain,
-            parts=tuple(Part.from_json(part) for part in value["parts"]),
+            token_bytes=value["token_bytes"],
+            parts=parts,
             inputs=FileRecord.from_json(value["inputs"]) if value["inputs"] else None,
             aliases=FileRecord.from_json(value["aliases"]) if value["aliases"] else None,
         )
 
     def save(self, folder: Path) -> None:
         write_json(folder / MANIFEST, self.to_json())
+
+
+def _ranges(value: Any, rows: int) -> Ranges:
+    """Ranges of a manifest. Raises ValueError for what does not lie within ``rows``."""
+    ranges = tuple((whole_number(first), whole_number(count)) for first, count in value)
+    if any(first + count > rows for first, count in ranges):
+        raise ValueError(f"dead rows behind the last of {rows}")
+    return ranges
+
+
+def _check_ids(parts: tuple[Part, ...], next_id: int) -> None:
+    """Raises ValueError if two parts claim an id, or one an id that was not given yet."""
+    ends = [0, *(part.base + part.rows for part in parts)]
+    starts = [*(part.base for part in parts), next_id]
+    if any(end > start for end, start in zip(ends, starts, strict=True)):
+        raise ValueError("ids of parts overlap")
 
 
 def load_manifest(folder: Path) -> ChunkManifest | None:

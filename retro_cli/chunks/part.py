@@ -21,7 +21,7 @@ from retro_cli.chunks.schema import (
 from retro_cli.chunks.splitter import Cut
 from retro_cli.corpus import Document
 from retro_cli.store.atomic import disk_errors, made, sync_file, sync_folder, unfinished
-from retro_cli.store.files import FileRecord
+from retro_cli.store.files import FileRecord, plain_name, whole_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,10 @@ class WrittenPart:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> WrittenPart:
-        files = tuple(FileRecord.from_json(file) for file in value["files"])
-        return cls(**{**{k: value[k] for k in cls.__slots__ if k != "files"}, "files": files})
+        """Raises KeyError, TypeError or ValueError for what is no part."""
+        chunks, docs = (FileRecord.from_json(file) for file in value["files"])
+        counts = {k: whole_number(value[k]) for k in ("rows", "docs", "tokens", "characters")}
+        return cls(plain_name(value["name"]), **counts, files=(chunks, docs))
 
 
 def document_name(document: Document) -> str:

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from retro_cli.chunks.manifest import Part
 from retro_cli.chunks.schema import ROW_GROUP
-from retro_cli.errors import IntegrityError, UsageError
-from retro_cli.store.tables import open_parquet
+from retro_cli.errors import UsageError
+from retro_cli.store.tables import open_parquet, readable
 
 _OPEN_FILES = 64
 HELD_BYTES = 1 << 22  # of row groups as they were read: some forty
@@ -92,17 +92,18 @@ class ChunkRows:
         found: dict[int, dict[str, Any]] = {}
         for (name, group), members in groups.items():
             base = self.part_of(members[0]).base + group * self._group_rows(name)
-            table = self._group(name, group, columns)
-            for member in members:
-                found[member] = {name: table[name][member - base].as_py() for name in columns}
+            with readable(self._folder / name):
+                table = self._group(name, group, columns)
+                for member in members:
+                    found[member] = {name: _there(table[name][member - base]) for name in columns}
         return ((chunk_id, found[chunk_id]) for chunk_id in ids)
 
     def document(self, chunk_id: int) -> dict[str, Any]:
         """The document row of a chunk; ``first`` is a chunk id, ``metadata`` is JSON text."""
         part = self.part_of(chunk_id)
-        group, row = divmod(chunk_id - part.base, self._group_rows(part.chunks_file))
-        doc = self._file(part.chunks_file).read_row_group(group, columns=["doc"])["doc"][row]
-        group, row = divmod(doc.as_py(), self._group_rows(part.docs_file))
+        with readable(self._folder / part.chunks_file):
+            group, row = divmod(chunk_id - part.base, self._group_rows(part.chunks_file))
+            doc = self._file(part.chunks_file).read_row_group(group, columns=["doc"])["doc"][row]
         columns = [
             "document",
             "uri",
@@ -113,9 +114,11 @@ class ChunkRows:
             "first",
             "chunks",
         ]
-        table = self._file(part.docs_file).read_row_group(group, columns=columns)
-        values: dict[str, Any] = table.slice(row, 1).to_pylist()[0]
-        values["first"] += part.base
+        with readable(self._folder / part.docs_file):
+            group, row = divmod(doc.as_py(), self._group_rows(part.docs_file))
+            table = self._file(part.docs_file).read_row_group(group, columns=columns)
+            values: dict[str, Any] = table.slice(row, 1).to_pylist()[0]
+            values["first"] += part.base
         return values
 
     def _group(self, name: str, group: int, columns: list[str]) -> pa.Table:
@@ -133,20 +136,16 @@ class ChunkRows:
 
     def _group_rows(self, name: str) -> int:
         """Rows in every row group of a file but the last, whatever it was written with."""
-        rows: int = self._file(name).metadata.row_group(0).num_rows
-        return rows
+        with readable(self._folder / name):
+            rows: int = self._file(name).metadata.row_group(0).num_rows
+        return max(rows, 1)
 
     def _file(self, name: str) -> pq.ParquetFile:
         if name in self._open:
             self._open.move_to_end(name)
             return self._open[name]
-        try:
+        with readable(self._folder / name):
             file = open_parquet(self._folder / name)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise IntegrityError(
-                f"{self._folder / name} cannot be read ({error})",
-                "run: retro verify, then retro chunk with the same inputs to mend it",
-            ) from error
         self._open[name] = file
         if len(self._open) > _OPEN_FILES:
             self._open.popitem(last=False)[1].close()
@@ -160,11 +159,18 @@ class ChunkRows:
         self._groups_bytes = 0
 
 
+def _there(value: pa.Scalar) -> Any:
+    """No column that retro writes has nulls."""
+    if not value.is_valid:
+        raise ValueError("a value is missing")
+    return value.as_py()
+
+
 def read_blocks(
     path: Path, columns: Sequence[str], rows: int = 16 * ROW_GROUP
 ) -> Iterator[pa.RecordBatch]:
     """A part's columns in order, about ``rows`` rows at a time."""
-    with open_parquet(path) as file:
+    with readable(path), open_parquet(path) as file:
         yield from file.iter_batches(batch_size=rows, columns=list(columns))
 
 

@@ -143,6 +143,11 @@ def _known(error: Exception) -> RetroError:
         # Whoever writes a file says which one it is.
         where = error.filename or "standard output"
         return DiskFull(f"no space left while writing {where}", "free some space, and run it again")
+    if isinstance(error, MemoryError):
+        return RetroError(
+            f"not enough memory ({error or 'none is left'})", "a damaged file may ask for so much: "
+            "see retro verify; else give it more, or smaller pieces",
+        )  # fmt: skip
     if isinstance(error, OSError) and error.filename is not None:
         return _not_allowed(error)
     return RetroError(

@@ -13,7 +13,7 @@ from typing import Any
 from retro_cli.errors import IntegrityError, NotBuiltYet
 from retro_cli.index.generation import Segment
 from retro_cli.store.atomic import read_json, write_json
-from retro_cli.store.files import FileRecord
+from retro_cli.store.files import FileRecord, typed, whole_number
 
 MANIFEST = "manifest.json"
 MAKE = "retro datastore"
@@ -50,7 +50,7 @@ class KeyPart:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> KeyPart:
         files = {name: FileRecord.from_json(value[name]) for name in ("keys", "rows")}
-        return cls(value["base"], value["tokens"], **files)
+        return cls(whole_number(value["base"]), whole_number(value["tokens"]), **files)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class KeyIndex:
     def from_json(cls, value: dict[str, Any]) -> KeyIndex:
         template = FileRecord.from_json(value["template"])
         segments = tuple(Segment.from_json(segment) for segment in value["segments"])
-        return cls(**{**value, "template": template, "segments": segments})
+        return typed(cls, {**value, "template": template, "segments": segments})
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,9 @@ def load_manifest(folder: Path) -> DatastoreManifest | None:
     try:
         value = read_json(path)
         return DatastoreManifest(
-            KeyMaker(**value["maker"]),
+            typed(KeyMaker, value["maker"]),
             tuple(KeyPart.from_json(part) for part in value["parts"]),
-            value["next_token"],
+            whole_number(value["next_token"]),
             KeyIndex.from_json(value["index"]) if value["index"] else None,
         )
     except (KeyError, TypeError, ValueError) as error:

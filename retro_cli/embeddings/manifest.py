@@ -9,7 +9,7 @@ from typing import Any
 from retro_cli.embeddings.spec import EncoderSpec
 from retro_cli.errors import IntegrityError, NotBuiltYet
 from retro_cli.store.atomic import read_json, write_json
-from retro_cli.store.files import FileRecord
+from retro_cli.store.files import FileRecord, plain_name, whole_number
 
 MANIFEST = "manifest.json"
 
@@ -41,10 +41,10 @@ class EmbeddedPart:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> EmbeddedPart:
         return cls(
-            value["name"],
-            value["rows"],
-            value["embedded"],
-            value["fingerprint"],
+            plain_name(value["name"]),
+            whole_number(value["rows"]),
+            whole_number(value["embedded"]),
+            str(value["fingerprint"]),
             FileRecord.from_json(value["file"]),
         )
 

@@ -7,7 +7,6 @@ give away.
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def remembered(layout: Layout, rule: int, kind: str = ORIGINALS) -> Memory:
     try:
         with np.load(path, allow_pickle=False) as found:
             return Memory(found["texts"], found["sketches"], found["sizes"])
-    except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damaged zip files and headers fail in many ways
         raise IntegrityError(
             f"{path} cannot be read ({error})", "undo the rule and add it again"
         ) from error

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from retro_cli.store.files import typed, whole_number
+
 ACTIVE, UNDONE, PURGED = "active", "undone", "purged"
 LEVELS = ("chunk", "document", "source")
 COPIES = ("none", "exact", "near")
@@ -96,11 +98,21 @@ class Rule:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Rule:
-        toxicity = value["toxicity"]
+        """Raises KeyError, TypeError or ValueError for what is no rule."""
+        toxicity, until = value["toxicity"], value["until"]
+        if value["state"] not in (ACTIVE, UNDONE, PURGED):
+            raise ValueError(f"a rule that is {value['state']!r}")
         made = {
-            "sources": tuple(value["sources"]),
-            "documents": tuple(value["documents"]),
-            "passages": tuple(Passage(**passage) for passage in value["passages"]),
-            "toxicity": Toxicity(**toxicity) if toxicity else None,
+            "sources": _words(value["sources"]),
+            "documents": _words(value["documents"]),
+            "passages": tuple(typed(Passage, passage) for passage in value["passages"]),
+            "toxicity": typed(Toxicity, toxicity) if toxicity else None,
+            "until": None if until is None else whole_number(until),
         }
-        return cls(**{**value, **made})
+        return typed(cls, {**value, **made})
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise ValueError(f"{value!r} is no list of names")
+    return tuple(value)

@@ -19,7 +19,7 @@ from retro_cli.chunks.live import own_live
 from retro_cli.chunks.manifest import ChunkManifest
 from retro_cli.errors import IntegrityError, NotBuiltYet, UsageError
 from retro_cli.store.atomic import STAGING, read_json, replacing, unfinished, write_json
-from retro_cli.store.files import FileRecord
+from retro_cli.store.files import FileRecord, plain_name, typed
 from retro_cli.store.here import here
 from retro_cli.store.layout import Layout
 from retro_cli.wording import counted
@@ -55,7 +55,9 @@ class ScoreTable:
             name: (str(key), FileRecord.from_json(file))
             for name, (key, file) in value["parts"].items()
         }
-        return cls(**{**value, "parts": parts})
+        table = typed(cls, {**value, "parts": parts})
+        plain_name(table.name)
+        return table
 
     def save(self, layout: Layout) -> None:
         write_json(layout.attributes / self.name / MANIFEST, self.to_json())

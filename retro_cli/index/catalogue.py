@@ -106,7 +106,10 @@ def generation_chunks(folder: Path, generation: Generation) -> ChunkManifest:
     """The chunk manifest that a generation was made from. Raises IntegrityError."""
     path = folder / generation.chunks.name
     try:
-        return ChunkManifest.from_json(read_json(path))
+        chunks = ChunkManifest.from_json(read_json(path))
+        if generation.indexed.bytes != -(-chunks.next_id // 8):
+            raise ValueError(f"{chunks.next_id} ids, {generation.indexed.bytes} bytes of bits")
+        return chunks
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise IntegrityError(f"{path} cannot be read ({error})", "run retro index") from error
 

@@ -10,6 +10,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from retro_cli.errors import IntegrityError
 from retro_cli.index.vectors import Bits, Floats, Ids, Vectors, embedded, sample_ids
 
 # Matrix products round differently from one shape to the next, so the rows at rank k and a few
@@ -83,6 +84,8 @@ def rescore(vectors: Vectors, queries: Floats, ids: Ids, k: int) -> tuple[Ids, F
         rows[found] = vectors.gather(here[found])
         products = np.einsum("qcd,qd->qc", rows, queries[start : start + step])
         scores[start : start + step][found] = products[found]
+    if np.isnan(scores).any() or np.isposinf(scores).any():
+        raise IntegrityError("a stored vector holds what is no number", "run retro verify")
     return _sorted(ids, scores, k)
 
 

@@ -14,7 +14,7 @@ from retro_cli.embeddings.spec import EncoderSpec
 from retro_cli.errors import DatabaseTooNew
 from retro_cli.index.plan import IndexPlan
 from retro_cli.store.atomic import write_bytes, write_json
-from retro_cli.store.files import FileRecord
+from retro_cli.store.files import FileRecord, plain_name, typed, whole_number
 from retro_cli.store.layout import FORMAT_VERSION
 
 CURRENT = "CURRENT"
@@ -38,7 +38,7 @@ class Segment:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Segment:
-        return cls(**{**value, "file": FileRecord.from_json(value["file"])})
+        return typed(cls, {**value, "file": FileRecord.from_json(value["file"])})
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class Filtered:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Filtered:
         rows = FileRecord.from_json(value["rows"]) if value["rows"] else None
-        return cls(tuple(value["rules"]), value["key"], rows)
+        rules = tuple(whole_number(number) for number in value["rules"])
+        return cls(rules, str(value["key"]), rows)
 
 
 @dataclass(frozen=True)
@@ -178,21 +179,33 @@ class Generation:
         plain = ("number", "requested_factory", "template_rows", "vectors", "precision", "rows")
         more = ("nprobe", "candidates", "seed", "cause", "trained_error")
         trained = value.get("trained")  # these three are not in generations of older versions
-        return cls(
+        made = cls(
             **{name: value[name] for name in (*plain, *more)},
             trained_imbalance=value.get("trained_imbalance", 1.0),
-            fit=Fit(**value.get("fit", {})),
+            fit=typed(Fit, value.get("fit", {})),
             trained=FileRecord.from_json(trained) if trained else None,
-            plan=IndexPlan(**value["plan"]),
+            plan=typed(IndexPlan, value["plan"]),
             template=FileRecord.from_json(value["template"]),
             segments=tuple(Segment.from_json(segment) for segment in value["segments"]),
             indexed=FileRecord.from_json(value["indexed"]),
             dead=FileRecord.from_json(value["dead"]),
             chunks=FileRecord.from_json(value["chunks"]),
             encoder=EncoderSpec.from_json(value["encoder"]),
-            quality=Quality(**value["quality"]),
+            quality=typed(Quality, value["quality"]),
             filtered=Filtered.from_json(value["filtered"]),
         )
+        made.check()
+        return made
+
+    def check(self) -> None:
+        """Raises ValueError for what no index run has written."""
+        typed(Generation, vars(self))
+        for name in (*self.vectors, *self.vectors.values()):
+            plain_name(name)
+        if self.nprobe < 1 or self.candidates < 1 or self.rows < 0:
+            raise ValueError(f"{self.nprobe} lists, {self.candidates} candidates, {self.rows} rows")
+        if self.filtered.rules and self.filtered.rows is None:
+            raise ValueError("rules without the rows that they keep out")
 
     def save(self, folder: Path) -> None:
         """Write the generation, then point CURRENT at it."""

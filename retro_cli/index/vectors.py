@@ -150,7 +150,7 @@ def _open(part: VectorPart, dim: int, made_by: str) -> npt.NDArray[np.float16] |
         rows = np.lib.format.open_memmap(part.path, mode="r")
     except FileNotFoundError:
         raise IntegrityError(f"{part.path} is missing", f"run {made_by} to make it again") from None
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged header makes numpy fail in many ways
         raise IntegrityError(
             f"{part.path} is not a vector file ({error})", f"run {made_by} to make it again"
         ) from error

@@ -7,6 +7,8 @@ frequency ln(1 + (N - n + 0.5) / (n + 0.5)). A word that stands twice in a query
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +44,7 @@ class LexicalSearcher:
         # Tantivy makes a lock file where it opens an index, also to read: so beside links.
         self._links = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         links = Path(self._links.name)
-        try:
+        with _readable(state.folder):
             all_here(state.folder / record.name for record in state.files)
             for record in state.files:
                 source = (state.folder / record.name).resolve(strict=True)
@@ -50,10 +52,6 @@ class LexicalSearcher:
             index = open_index(links, state.stemmer)
             index.config_reader("manual")
             self._searcher = index.searcher()
-        except (OSError, ValueError) as error:
-            raise IntegrityError(
-                f"{state.folder} cannot be read ({error})", "run retro index to make it again"
-            ) from error
         self._schema = index.schema
 
     def search(self, text: str, k: int, allowed: Bits) -> tuple[Ids, Floats]:
@@ -100,7 +98,8 @@ class LexicalSearcher:
         from tantivy import Occur, Query
 
         asked = words(text, self.state.stemmer)[:MOST_WORDS]
-        held = [word for word in asked if self._searcher.doc_freq(TEXT, word)]
+        with _readable(self.state.folder):
+            held = [word for word in asked if self._searcher.doc_freq(TEXT, word)]
         clauses = [(Occur.Should, Query.term_query(self._schema, TEXT, w, "freq")) for w in held]
         return Query.boolean_query(clauses) if clauses else None
 
@@ -112,10 +111,26 @@ class LexicalSearcher:
         return Query.boolean_query([(Occur.Must, mask), (Occur.Must, query)])
 
     def _hits(self, query: Query, limit: int) -> tuple[Ids, Floats]:
-        hits = self._searcher.search(query, limit, count=False).hits
-        addresses: list[Any] = [address for _, address in hits]
-        ids = np.array(self._searcher.fast_field_values(ID, addresses), dtype=np.int64)
+        with _readable(self.state.folder):
+            hits = self._searcher.search(query, limit, count=False).hits
+            addresses: list[Any] = [address for _, address in hits]
+            ids = np.array(self._searcher.fast_field_values(ID, addresses), dtype=np.int64)
         return ids, np.array([score for score, _ in hits], dtype=np.float32)
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Around what Tantivy reads. Raises IntegrityError for damaged files, of which some make it
+    panic: that is no Exception in Python, and has no class that could be named."""
+    try:
+        yield
+    except BaseException as error:
+        panic = type(error).__module__ == "pyo3_runtime"
+        if panic or isinstance(error, (OSError, ValueError, TypeError, OverflowError)):
+            raise IntegrityError(
+                f"{folder} cannot be read ({error})", "run retro index to make it again"
+            ) from error
+        raise
 
 
 def open_searcher(layout: Layout, chunks: str) -> LexicalSearcher:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from retro_cli.errors import IntegrityError
 from retro_cli.store.atomic import read_json
-from retro_cli.store.files import FileRecord, Verified
+from retro_cli.store.files import FileRecord, Verified, whole_number
 from retro_cli.store.here import here
 
 MANIFEST, ROWS = "manifest.json", "rows.bitmap"
@@ -79,7 +79,8 @@ def load_state(folder: Path) -> LexicalState:
     try:
         files = tuple(FileRecord.from_json(each) for each in value["files"])
         stemmer = value["stemmer"] if value["schema"] == SCHEMA else ""  # "": to be made again
-        return LexicalState(folder, value["chunks"], stemmer, value["rows"], value["dead"], files)
+        rows, dead = whole_number(value["rows"]), whole_number(value["dead"])
+        return LexicalState(folder, str(value["chunks"]), str(stemmer), rows, dead, files)
     except (KeyError, TypeError, ValueError) as error:
         raise IntegrityError(
             f"{folder / MANIFEST} lacks what it should hold ({error})", "run retro index"

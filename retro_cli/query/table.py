@@ -29,7 +29,7 @@ from retro_cli.store.atomic import (
     unfinished,
     write_json,
 )
-from retro_cli.store.files import FileRecord, Verified
+from retro_cli.store.files import FileRecord, Verified, plain_name, typed
 from retro_cli.store.journal import Journal
 from retro_cli.store.layout import Layout
 from retro_cli.store.tables import read_columns
@@ -96,11 +96,13 @@ class NeighbourManifest:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> NeighbourManifest:
         parts = {name: FileRecord.from_json(file) for name, file in value["parts"].items()}
-        settings = NeighbourSettings(**value["settings"])
+        settings = typed(NeighbourSettings, value["settings"])
         texts = value.get("texts")
         if texts is not None:
-            texts = TextsMade(**{**texts, "inputs": tuple(texts["inputs"])})
-        return cls(**{**value, "settings": settings, "parts": parts, "texts": texts})
+            texts = typed(TextsMade, {**texts, "inputs": tuple(map(str, texts["inputs"]))})
+        made = typed(cls, {**value, "settings": settings, "parts": parts, "texts": texts})
+        plain_name(made.name)
+        return made
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def read_json(path: Path) -> Any:
     """Read JSON that retro wrote. Raises IntegrityError if it is not JSON any more."""
     try:
         return json.loads(here(path).read_bytes())
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise IntegrityError(
             f"{path} is not valid JSON ({error})",
             "the file was changed by something else; restore it from a backup",

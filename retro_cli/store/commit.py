@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from retro_cli.errors import IntegrityError
 from retro_cli.store.atomic import read_json, write_json
 
 INTENT = ".commit.json"
@@ -27,7 +28,10 @@ def finish_commit(root: Path) -> None:
     path = root / INTENT
     if not path.is_file():
         return
-    for name, value in read_json(path).items():
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise IntegrityError(f"{path} is no commit", "remove it: what was there before stands")
+    for name, value in values.items():
         target = root / name
         if target.resolve().is_relative_to(root.resolve()):
             write_json(target, value)

@@ -8,12 +8,19 @@ is a convenience: without it the files are hashed again.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 from retro_cli.store.atomic import file_sha256, write_bytes
 from retro_cli.store.here import here
 from retro_cli.wording import counted
+
+Made = TypeVar("Made")
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +40,39 @@ class FileRecord:
 
     @classmethod
     def from_json(cls, value: dict[str, str | int]) -> FileRecord:
-        return cls(str(value["name"]), int(value["bytes"]), str(value["sha256"]))
+        """Raises KeyError, TypeError or ValueError for what is no record of a file beside it."""
+        name = plain_name(value["name"])
+        return cls(name, whole_number(value["bytes"]), str(value["sha256"]))
+
+
+def plain_name(value: object) -> str:
+    """A name from a manifest, which may be anybody's. Raises ValueError if it leads elsewhere."""
+    if not isinstance(value, str) or not value or value in (".", "..") or set(value) & set("/\\\0"):
+        raise ValueError(f"{value!r} is no name of a file")
+    return value
+
+
+def whole_number(value: object) -> int:
+    """A count or a place from a manifest. Raises ValueError for what is none."""
+    if type(value) is not int or not 0 <= value < 1 << 62:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def typed(kind: type[Made], value: Mapping[str, Any]) -> Made:
+    """``kind(**value)`` for a dataclass whose plain fields have to be of their types.
+
+    Raises TypeError for other fields, ValueError for other types; a whole number is a float too.
+    """
+    made = kind(**value)
+    for each in fields(kind):  # type: ignore[arg-type]
+        found = getattr(made, each.name)
+        wanted = _PLAIN.get(str(each.type))
+        if wanted and (
+            not isinstance(found, wanted) or isinstance(found, bool) != (wanted == (bool,))
+        ):
+            raise ValueError(f"{each.name} is {found!r}")
+    return made
 
 
 class Verified:
@@ -48,10 +87,10 @@ class Verified:
         self._seen: dict[str, list[int | str]] = {}
         try:
             loaded = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             loaded = {}
         if isinstance(loaded, dict):
-            self._seen = loaded
+            self._seen = {k: v for k, v in loaded.items() if isinstance(v, list) and len(v) == 2}
 
     def problem(self, record: FileRecord, *, every_byte: bool = False) -> str:
         """Why the file is not what ``record`` says, or "" if it is."""

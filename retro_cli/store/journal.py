@@ -25,9 +25,9 @@ def read_journal(path: Path) -> tuple[Records, int]:
                 break
             try:
                 entry = json.loads(line)
-            except ValueError:
+                records[str(entry["key"])] = dict(entry["record"])
+            except (ValueError, KeyError, TypeError, RecursionError):
                 break
-            records[entry["key"]] = entry["record"]
             whole += len(line)
     return records, whole
 

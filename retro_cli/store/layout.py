@@ -123,7 +123,7 @@ class Layout:
             )
         try:
             values = tomllib.loads(self.settings.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigError(f"{self.settings}: {error}", "correct the file by hand") from error
         version = values.pop("format", 0)
         if not isinstance(version, int) or version > FORMAT_VERSION:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from retro_cli.errors import IntegrityError
 from retro_cli.store.here import in_blocks
 
+DAMAGE = (OSError, pa.ArrowException, ValueError, LookupError, TypeError, MemoryError)
 _BUFFER = 1 << 18  # bytes of a column that are read at once
 
 
@@ -27,7 +28,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
 
 def read_columns(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The named columns of a file (all of them by default). Raises IntegrityError."""
-    with _readable(path), open_parquet(path) as file:
+    with readable(path), open_parquet(path) as file:
         return file.read(columns=list(columns) if columns is not None else None)
 
 
@@ -36,16 +37,18 @@ def read_batches(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
     the file. Raises IntegrityError.
     """
     source = in_blocks(path) or path
-    with _readable(path), pq.ParquetFile(source, buffer_size=_BUFFER) as file:
+    with readable(path), pq.ParquetFile(source, buffer_size=_BUFFER) as file:
         for group in range(file.num_row_groups):  # Arrow fetches all groups that it is asked for
             yield from file.iter_batches(batch_size=rows, row_groups=[group])
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
+    """Around what reads a table that retro wrote. Raises IntegrityError for any damage to it, which
+    also shows as columns, rows or characters that are not there, or as sizes that no memory has."""
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except DAMAGE as error:
         raise IntegrityError(
             f"{path} cannot be read ({error})", "run retro chunk with the same inputs to mend it"
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from retro_cli.chunks.commit import QUARANTINE
+from retro_cli.chunks.commit import QUARANTINE, read_quarantine
 from retro_cli.errors import LockedError
 from retro_cli.filters.ledger import load_ledger
 from retro_cli.index.generation import Generation
@@ -27,14 +27,9 @@ def clean_quarantine(layout: Layout) -> None:
     path = layout.chunks / QUARANTINE
     if not path.exists():
         return
-    with (
-        replacing(path) as temporary,
-        path.open(encoding="ascii") as lines,
-        temporary.open("w", encoding="ascii") as out,
-    ):
-        for line in lines:
-            record = {**json.loads(line), "excerpt": ""}
-            out.write(json.dumps(record, sort_keys=True) + "\n")
+    with replacing(path) as temporary, temporary.open("w", encoding="ascii") as out:
+        for record in read_quarantine(path):
+            out.write(json.dumps({**record, "excerpt": ""}, sort_keys=True) + "\n")
 
 
 def forget_unfinished(layout: Layout) -> None:
