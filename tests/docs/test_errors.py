@@ -102,6 +102,13 @@ def diverges(world: World) -> None:
     world.raises(learning, "train", error)
 
 
+def without_a_server(world: World) -> None:
+    world.monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        world.monkeypatch.setenv(name, "nobody")
+    world.monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+
 PREPARED: dict[str, Callable[[World], None]] = {
     "RetroError": lambda world: world.raises(
         status, "status", ZeroDivisionError("division by zero")
@@ -114,6 +121,7 @@ PREPARED: dict[str, Callable[[World], None]] = {
     "LockedError": locked,
     "DiskFull": full,
     "TrainingDiverged": diverges,
+    "RemoteError": without_a_server,
 }
 
 
