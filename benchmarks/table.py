@@ -15,9 +15,9 @@ from results import FOLDER
 
 README = Path(__file__).parent.parent / "README.md"
 ORDER = (
-    "cold", "rows", "chunk", "embed", "memory", "many", "one_file", "index", "update", "filtering", "quality",
-    "retrieval_quality", "hybrid", "rerun", "scorers", "generate_lm", "rag_cost", "train_speed",
-    "ask", "engine", "serve",
+    "cold", "rows", "chunk", "embed", "memory", "many", "one_file", "index", "update", "filtering",
+    "quality", "retrieval_quality", "hybrid", "rerun", "scorers", "generate_lm", "rag_cost",
+    "train_speed", "ask", "engine", "serve",
 )  # fmt: skip
 
 
