@@ -24,6 +24,7 @@ from retro_cli.errors import EXIT_OK, EXIT_QUARANTINED, DiskFull
 from retro_cli.filters import scores as score_stage
 from retro_cli.filters.score_table import write_scores
 from retro_cli.index import stage as index_stage
+from retro_cli.index import work as index_work
 from retro_cli.index.segments import write_index
 from retro_cli.store.atomic import disk_errors
 
@@ -33,7 +34,11 @@ pytestmark = pytest.mark.skipif(not FULL.exists(), reason="this system has no de
 
 @pytest.fixture
 def crowded(db, monkeypatch, tmp_path) -> Path:
-    """A database whose stages leave temporary files of an earlier run where they are."""
+    """A database whose stages leave temporary files of an earlier run where they are, and whose
+    unfinished segments have names that are known before."""
+    monkeypatch.setattr(
+        index_work, "unfinished", lambda path: path.with_name(path.name.split("-")[0] + ".tmp")
+    )
     for stage in (chunk_stage, embed_stage, score_stage, index_stage):
         monkeypatch.setattr(stage, "sweep_temporaries", lambda folder: None)
     (tmp_path / "words.txt").write_text("letter\n")
