@@ -112,12 +112,12 @@ def test_what_a_document_draws_on_is_remembered_where_a_window_begins(tiny, tmp_
     """Behind a window's first token a memory alone can know the words of the document."""
     language, _ = opened(tiny)
     model = MemorizingModel(language.network, layer=3, window=WINDOW, k=8)
-    settings = MemoryTraining(layer=3, window=WINDOW, windows=300, k=8, rate=5e-3)
+    settings = MemoryTraining(layer=3, window=WINDOW, windows=500, k=8, rate=1e-2)
     learn(model, [few_words(seed) for seed in range(200)], settings, tmp_path)
     model.eval()
     begins = [WINDOW, WINDOW + 1, 2 * WINDOW, 2 * WINDOW + 1]
     nats = {True: [], False: []}
-    for seed in range(1000, 1160):
+    for seed in range(1000, 1240):
         for learns, found in nats.items():
             found.append(memory_nats(model, few_words(seed), learns=learns)[begins].mean())
     gain = np.array(nats[False]) - np.array(nats[True])
