@@ -117,7 +117,7 @@ def test_what_a_document_draws_on_is_remembered_where_a_window_begins(tiny, tmp_
     model.eval()
     begins = [WINDOW, WINDOW + 1, 2 * WINDOW, 2 * WINDOW + 1]
     nats = {True: [], False: []}
-    for seed in range(1000, 1240):
+    for seed in range(1000, 1480):
         for learns, found in nats.items():
             found.append(memory_nats(model, few_words(seed), learns=learns)[begins].mean())
     gain = np.array(nats[False]) - np.array(nats[True])
