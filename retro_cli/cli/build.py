@@ -71,7 +71,7 @@ def chunk(
 
 
 def embed(
-    db: options.DatabaseArgument,
+    db: options.FolderArgument,
     encoder: options.EncoderOption = None,
     precision: options.Precision = None,
     device: options.Device = "auto",
@@ -100,7 +100,7 @@ def embed(
 
 
 def index(
-    db: options.DatabaseArgument,
+    db: options.FolderArgument,
     recall: options.Recall = None,
     factory: options.Factory = "",
     memory: options.Memory = 4.0,

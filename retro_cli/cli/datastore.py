@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def datastore(
-    db: options.DatabaseArgument,
+    db: options.FolderArgument,
     model: Annotated[
         str,
         typer.Option(

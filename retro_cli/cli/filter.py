@@ -115,7 +115,7 @@ def show(
 
 
 def undo(
-    db: options.DatabaseArgument,
+    db: options.FolderArgument,
     number: Number,
     lift: Annotated[
         bool,

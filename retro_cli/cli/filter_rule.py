@@ -31,7 +31,7 @@ def register(group: typer.Typer, panel: str) -> None:
 
 
 def add(
-    db: options.DatabaseArgument,
+    db: options.FolderArgument,
     reason: Annotated[str, typer.Option(help="Why; the ledger keeps it.", show_default=False)] = "",
     source: Annotated[
         list[str] | None, typer.Option(help="Sources, by name or glob.", rich_help_panel=NAMES)

@@ -58,7 +58,7 @@ def register(group: typer.Typer, panel: str) -> None:
 
 
 def score(
-    db: options.DatabaseArgument,
+    db: options.FolderArgument,
     scorer: Annotated[
         str,
         typer.Option(

@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 
 def neighbours(
-    db: options.DatabaseArgument,
+    db: options.FolderArgument,
     k: Annotated[int, typer.Option("-k", min=1, help="Neighbours of each chunk.")] = 2,
     max_copy: Annotated[
         float,

@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def fit(
-    db: options.DatabaseArgument,
+    db: options.FolderArgument,
     out: train_options.Out,
     *,
     base: Annotated[
@@ -66,7 +66,7 @@ def fit(
 
 
 def train(
-    db: options.DatabaseArgument,
+    db: options.FolderArgument,
     out: train_options.Out,
     *,
     preset: train_options.TrainPreset = "tiny",

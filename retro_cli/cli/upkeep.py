@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def compact(
-    db: options.DatabaseArgument,
+    db: options.FolderArgument,
     max_dead: Annotated[
         float,
         typer.Option(min=0.0, max=1.0, help="Rewrite what holds a larger share of dead rows."),
@@ -122,7 +122,7 @@ def history(db: options.DatabaseArgument) -> None:
 
 
 def rollback(
-    db: options.DatabaseArgument,
+    db: options.FolderArgument,
     generation: Annotated[
         int, typer.Argument(metavar="GEN", min=1, help="A number that retro history prints.")
     ],

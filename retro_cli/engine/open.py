@@ -25,11 +25,18 @@ class Where:
     engine:  one of ENGINES; "" leaves the choice to the work
     address: of a Ray cluster, HOST:PORT or auto; "" is $RAY_ADDRESS, else one on this machine
     workers: 0 means a sensible number
+    Raises UsageError for an engine that is not known.
     """
 
     engine: str = ""
     address: str = ""
     workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.engine and self.engine not in ENGINES:
+            raise UsageError(
+                f"there is no engine {self.engine!r}", f"choose one of {', '.join(ENGINES)}"
+            )
 
 
 ANYWHERE = Where()
@@ -46,9 +53,7 @@ class Choice:
 
 
 def choose(where: Where, load: Load) -> Choice:
-    """Pure. Raises UsageError for an engine that is not known."""
-    if where.engine and where.engine not in ENGINES:
-        raise UsageError(f"--engine {where.engine}", f"choose one of {', '.join(ENGINES)}")
+    """Pure."""
     here = where.workers or load.workers
     if where.engine:
         workers = where.workers if where.engine == "ray" else here
@@ -66,7 +71,7 @@ def choose(where: Where, load: Load) -> Choice:
 
 
 def open_engine(where: Where, load: Load, progress: Progress = SILENT) -> Engine:
-    """The engine for this work. Nothing is started yet. Raises UsageError, MissingExtra."""
+    """The engine for this work. Nothing is started yet. Raises MissingExtra."""
     choice = choose(where, load)
     if where.address and choice.name != "ray" and not where.engine and load.pieces:
         progress.note(

@@ -159,6 +159,13 @@ def test_an_empty_name_is_a_usage_error(retro, tmp_path, static_encoder, words) 
     assert fingerprint(tmp_path) == before
 
 
+def test_an_engine_that_there_is_not_is_refused_also_where_nothing_is_to_do(retro, db) -> None:
+    for words in (["embed", db], ["index", db], ["plan", "1M"]):
+        refused = retro(*words, "--engine", "mars")
+        assert refused.code == 2
+        assert "no engine 'mars'" in refused.err
+
+
 @pytest.mark.parametrize("url", ["memory://x", "s3://bucket/a.db", "file://host/a"])
 def test_a_database_elsewhere_is_refused_and_leaves_nothing(retro, tmp_path, url) -> None:
     (tmp_path / "a.txt").write_text("the boat")

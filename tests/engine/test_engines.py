@@ -88,7 +88,7 @@ def test_the_choice_is_the_one_that_was_asked_for_or_one_that_pays(
 
 
 def test_an_engine_that_does_not_exist_is_a_usage_error():
-    with pytest.raises(UsageError, match="--engine spark") as caught:
+    with pytest.raises(UsageError, match="no engine 'spark'") as caught:
         choose(Where("spark"), Load(1, 1, Path()))
     assert caught.value.hint == "choose one of local, processes, ray"
 

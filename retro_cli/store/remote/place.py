@@ -11,6 +11,7 @@ from retro_cli.errors import IntegrityError, UsageError
 from retro_cli.store.layout import is_remote
 from retro_cli.store.remote.systems import file_system, reaching
 
+_NO_BUCKET = ("s3:///", "s3a:///", "gs:///", "gcs:///")
 _UNREADABLE = "see whether the server serves parts of files (range requests)"
 
 
@@ -47,6 +48,9 @@ class Place:
         self.url = url.rstrip("/")
         if not is_remote(url):
             raise UsageError(f"{url} is no URL", "as in s3://bucket/wiki.db")
+        # What is left of s3:// would be a folder here; s3:///x has a path, and nothing it is in.
+        if not is_remote(self.url) or self.url.startswith(_NO_BUCKET):
+            raise UsageError(f"{url} names no bucket", "as in s3://bucket/wiki.db")
         with reaching("reach", self.url):
             self._system, root = file_system(self.url)
         self._root = root.rstrip("/")

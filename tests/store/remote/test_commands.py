@@ -8,6 +8,9 @@ import pytest
 from helpers import imported_by
 from remote_helpers import SECRET, as_new_process, content, forget_connections, objects
 
+from retro_cli import pipeline
+from retro_cli.errors import UsageError
+from retro_cli.store.layout import Layout, database_folder
 from retro_cli.store.remote.place import Place
 
 
@@ -73,9 +76,15 @@ def test_what_writes_is_refused_and_says_how_it_is_done(retro, pushed, command):
     before = objects(pushed)
     found = retro(*[pushed if each == "DB" else each for each in command])
     assert found.code == 2, found.err
-    assert "can only be read where it lies" in found.err
-    assert "retro push" in found.err
+    said = " ".join(found.err.replace("│", " ").split())
+    assert "is a URL, and this needs a folder" in said
+    assert "retro push" in said
     assert objects(pushed) == before
+
+
+def test_a_view_is_not_written_to_from_python_either(pushed):
+    with pytest.raises(UsageError, match="can only be read where it lies"):
+        pipeline.embed(Layout(database_folder(pushed)))
 
 
 def test_chunk_and_build_name_push(retro, memory, archive):
@@ -194,11 +203,13 @@ def test_a_server_that_does_not_answer(retro, s3, monkeypatch):
 @pytest.mark.parametrize(
     "url", ["s3://", "memory://", "nonsense://a/b", "s3://a::s3://b", "http://", "s3:///x"]
 )
-def test_a_url_of_nothing_is_refused(retro, local, url):
+def test_a_url_of_nothing_is_refused_before_anything_is_asked_for(retro, local, tmp_path, url):
+    before = set(tmp_path.iterdir())
     for command in (["push", local, url], ["query", url, "x"], ["pull", url, "new.db"]):
         found = retro(*command)
-        assert found.code in (1, 2), found.err
+        assert found.code == 2, found.err
         assert "defect" not in found.err
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_a_folder_is_no_place_to_push_to(retro, local, tmp_path):
