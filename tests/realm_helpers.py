@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from encoders import save_static_encoder
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
@@ -50,19 +51,7 @@ def masked_folder(folder: Path, seed: int = 0) -> Path:
 
 def word_encoder(folder: Path) -> Path:
     """A static encoder of 12 dimensions that knows the words."""
-    import json
-
-    from safetensors.numpy import save_file
-
-    folder.mkdir(parents=True)
-    masked_tokenizer().backend_tokenizer.save(str(folder / "tokenizer.json"))
-    rows = len(WORDS) + len(SPECIAL)
-    table = np.random.default_rng(3).standard_normal((rows, 12)).astype(np.float32)
-    save_file({"embedding.weight": table}, str(folder / "model.safetensors"))
-    kind = "sentence_transformers.models.StaticEmbedding"
-    modules = [{"idx": 0, "name": "0", "path": "", "type": kind}]
-    (folder / "modules.json").write_text(json.dumps(modules))
-    return folder
+    return save_static_encoder(folder, masked_tokenizer().backend_tokenizer.to_str(), dim=12)
 
 
 def realm_lesson(folder: Path, settings, every: int, k: int = 3) -> RealmLesson:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import numpy as np
+from encoders import save_static_encoder
 from fsspec.core import url_to_fs
 from helpers import fingerprint, write_jsonl
-from safetensors.numpy import save_file
 
 from retro_cli import Database
 from retro_cli.store.remote import view
@@ -19,15 +17,7 @@ SECRET = "the keeper hid the ferry light in the harbour of storm island"
 
 def small_database(folder: Path, tokenizer: Path) -> Path:
     """Forty documents about boats, of which one, by the source "letters", holds the SECRET."""
-    encoder = folder / "encoder"
-    encoder.mkdir()
-    (encoder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
-    words = len(json.loads(tokenizer.read_text())["model"]["vocab"])
-    table = np.random.default_rng(3).standard_normal((words, 24)).astype(np.float32)
-    save_file({"embedding.weight": table}, str(encoder / "model.safetensors"))
-    kind = "sentence_transformers.models.StaticEmbedding"
-    modules = [{"idx": 0, "name": "0", "path": "", "type": kind}]
-    (encoder / "modules.json").write_text(json.dumps(modules))
+    encoder = save_static_encoder(folder / "encoder", tokenizer.read_text(encoding="utf-8"))
     corpus = write_jsonl(folder / "corpus.jsonl", [*boats(40), secret()])
     Database.build(folder / "built.db", corpus, encoder=str(encoder), tokens=16).close()
     return folder / "built.db"
