@@ -149,6 +149,16 @@ class TestTable:
         value = {"benchmark": "rows", "lines": [saved], "machine": results.machine()}
         assert "**missed**" in table.render([value])
 
+    def test_a_missed_line_is_never_only_among_the_folded_ones(self) -> None:
+        lines = [
+            {"what": what, "target": "2x", "measured": "", "met": met}
+            for what, met in (("first", True), ("second", True), ("third", False))
+        ]
+        text = table.render([{"benchmark": "rows", "lines": lines, "machine": results.machine()}])
+        short, _, folded = text.partition("<details><summary>All 3 lines, 2 of them met")
+        assert [what in short for what in ("first", "second", "third")] == [True, False, True]
+        assert all(what in folded for what in ("first", "second", "third"))
+
     def test_a_readme_without_its_markers_is_refused(self) -> None:
         with pytest.raises(ValueError, match="needs"):
             table.insert("no markers", "table")
