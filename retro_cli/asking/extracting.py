@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from retro_cli.asking.asked import words_of
+from retro_cli.asking.belief import Belief, asked_of, priors, weight
 from retro_cli.asking.reply import Reply, cite
-from retro_cli.asking.sentences import Encode, Sentence, priors, scored, words_of
+from retro_cli.asking.sentences import Encode, Sentence, scored
 from retro_cli.asking.span_reader import Span, SpanReader
 from retro_cli.query.retrieve import Hit
 
 CITED = 2  # sentences
-_LEAST_PRIOR = math.log(0.02)
-
-
-@dataclass(frozen=True)
-class Belief:
-    """How much the encoder's word counts beside the model's, and when an answer is given.
-
-    sentences: how many are read at most; none whose prior is below a fiftieth. passages, within:
-    temperatures of p(z | x), of passages and of sentences within one, the likeliest for SQuAD's
-    answers. length: a span's log-probability is divided by its number of tokens to this power,
-    since in a sum every further word counts against an answer. least: the confidence, which is the
-    best sentence's score, below which no answer is given, and the sources are said not to hold it:
-    of SQuAD's questions a twentieth stay below where the article is there, and five sixths where
-    it is not.
-    """
-
-    sentences: int = 6
-    passages: float = 0.03
-    within: float = 0.067
-    length: float = 0.5
-    least: float = 0.35
 
 
 @dataclass(frozen=True)
@@ -50,7 +31,8 @@ class Pooled:
 
 
 class Extracting:
-    """p(y | x) = sum_z p(z | x) p(y | x, z): RAG-Sequence with sentences for documents."""
+    """p(y | x) = sum_z p(y, z | x) over sentences z: RAG-Sequence with sentences for documents, and
+    with more than a model's word for an answer (see ``Belief``)."""
 
     reads = True
 
@@ -69,7 +51,7 @@ class Extracting:
 
     def answer(self, question: str, hits: Sequence[Hit]) -> Reply:
         found = scored(question, hits, self._queries, self._documents)
-        ranked = self._ranked(question, self._to_read(found))
+        ranked = self._ranked(question, found)
         if not ranked:
             return Reply(question, "", "", (), tuple(hits), 0.0)
         best, confidence = ranked[0], min(1.0, max(0.0, found[0].score))
@@ -79,26 +61,20 @@ class Extracting:
         return Reply(question, given, best.text, citations, tuple(hits), confidence)
 
     def nats(self, question: str, hits: Sequence[Hit], reference: str) -> float | None:
-        prior = self._to_read(scored(question, hits, self._queries, self._documents))
+        """By the sentences' prior and the language model alone, which are probabilities."""
+        found = scored(question, hits, self._queries, self._documents)
+        prior = priors(asked_of(question, found), found, self.belief)
         if not prior:
             return None
         logprobs = self._reader.score(question, list(prior), reference)
         return -float(np.logaddexp.reduce(np.array(logprobs) + np.array(list(prior.values()))))
 
-    def _ranked(self, question: str, prior: Mapping[Sentence, float]) -> list[Pooled]:
-        weighed = [
-            (prior[span.sentence] + span.logprob / span.tokens**self.belief.length, span)
-            for span in self._reader.read(question, list(prior))
-        ]
+    def _ranked(self, question: str, found: Sequence[Sentence]) -> list[Pooled]:
+        asked = asked_of(question, found)
+        prior = priors(asked, found, self.belief)
+        spans = self._reader.read(question, list(prior))
+        weighed = [(weight(question, asked, prior, span, self.belief), span) for span in spans]
         return pooled(weighed, question)
-
-    def _to_read(self, found: Sequence[Sentence]) -> dict[Sentence, float]:
-        """The likeliest sentences with log p(z | x), which sums to 1 over them."""
-        weighed = priors(found, self.belief.passages, self.belief.within)
-        kept = [pair for pair in weighed[: self.belief.sentences] if pair[1] >= _LEAST_PRIOR]
-        kept = kept or weighed[:1]
-        whole = np.logaddexp.reduce([value for _, value in kept]) if kept else 0.0
-        return {sentence: value - float(whole) for sentence, value in kept}
 
 
 def pooled(weighed: Sequence[tuple[float, Span]], question: str) -> list[Pooled]:
@@ -108,13 +84,13 @@ def pooled(weighed: Sequence[tuple[float, Span]], question: str) -> list[Pooled]
     """
     asked = set(words_of(question))
     same: dict[str, list[tuple[float, Span]]] = {}
-    for weight, span in weighed:
+    for value, span in weighed:
         if _says_something(words := words_of(span.text)) and not _repeats(words, asked):
-            same.setdefault(" ".join(words), []).append((weight, span))
+            same.setdefault(" ".join(words), []).append((value, span))
     found = []
     for group in same.values():
         group.sort(key=lambda pair: -pair[0])
-        total = math.log(sum(math.exp(weight - group[0][0]) for weight, _ in group)) + group[0][0]
+        total = math.log(sum(math.exp(value - group[0][0]) for value, _ in group)) + group[0][0]
         places = tuple(dict.fromkeys(span.sentence for _, span in group))
         found.append(Pooled(group[0][1].text, total, places))
     return sorted(found, key=lambda each: -each.logprob)

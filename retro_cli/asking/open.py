@@ -7,8 +7,9 @@ from functools import lru_cache
 from typing import Protocol
 
 from retro_cli.asking.answerer import Answerer
+from retro_cli.asking.belief import Belief
 from retro_cli.asking.endpoint import Endpoint
-from retro_cli.asking.extracting import Belief, Extracting
+from retro_cli.asking.extracting import Extracting
 from retro_cli.asking.span_reader import SpanReader
 from retro_cli.asking.template import Template
 from retro_cli.asking.writing import CLOSED_BOOK, IN_CONTEXT, Live, Serving, Writing

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from retro_cli.asking.asked import Asked
 from retro_cli.asking.quotes import sentences
 from retro_cli.query.retrieve import Hit
 
@@ -17,7 +16,6 @@ Floats = npt.NDArray[np.float32]
 Encode = Callable[[Sequence[str]], Floats]
 WORDS = 0.5  # what sharing all words with the question weighs, against a cosine of 1
 BEFORE = 0.25  # what the sentence before weighs
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -74,9 +72,9 @@ def scored(
     found = sentences_of(hits)
     if not found:
         return []
-    told = [_titled(sentence) for sentence in found]
-    cosines = documents(told) @ queries([question])[0]
-    fits = (cosines + WORDS * shares(question, told)) / (1 + WORDS)
+    texts = [told(sentence) for sentence in found]
+    cosines = documents(texts) @ queries([question])[0]
+    fits = (cosines + WORDS * shares(question, texts)) / (1 + WORDS)
     scores = (fits + BEFORE * _before(found, fits)) / (1 + BEFORE)
     order = np.argsort(-scores, kind="stable")
     return [replace(found[place], score=float(scores[place])) for place in order.tolist()]
@@ -93,54 +91,12 @@ def _before(found: Sequence[Sentence], fits: Floats) -> Floats:
 
 
 def shares(question: str, texts: Sequence[str]) -> Floats:
-    """(texts,) float32, of the question's words those that each text holds.
-
-    A word weighs log((n + 1) / (m + 1/2)) where m of n texts hold it: most if none does.
-    """
-    asked = set(words_of(question))
-    held = [asked & set(words_of(text)) for text in texts]
-    weights = {
-        word: math.log((len(texts) + 1) / (sum(word in each for each in held) + 0.5))
-        for word in asked
-    }
-    whole = sum(weights.values())
-    if whole <= 0:
-        return np.zeros(len(texts), dtype=np.float32)
-    return np.array(
-        [sum(weights[word] for word in each) / whole for each in held], dtype=np.float32
-    )
+    """(texts,) float32, of the question's words those that each text holds, by what they weigh."""
+    asked = Asked.of(question, texts)
+    return np.array([asked.share(each) for each in texts], dtype=np.float32)
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text, in lower case."""
-    return _WORD.findall(text.lower())
-
-
-def _titled(sentence: Sentence) -> str:
+def told(sentence: Sentence) -> str:
+    """A sentence with the title of its document, unless it holds that."""
     title = sentence.hit.title.strip()
     return f"{title}. {sentence.text}" if title and title not in sentence.text else sentence.text
-
-
-def priors(
-    found: Sequence[Sentence], passages: float, sentences: float
-) -> list[tuple[Sentence, float]]:
-    """Each sentence with log p(z | x), likeliest first: that of its passage, which goes by its best
-    sentence, and its own within the passage, each a softmax with a temperature."""
-    best: dict[int, float] = {}
-    for each in found:
-        best[each.number] = max(each.score, best.get(each.number, -math.inf))
-    of_passage = {number: score / passages for number, score in best.items()}
-    whole = _log_sum(list(of_passage.values()))
-    within = {
-        number: _log_sum([each.score / sentences for each in found if each.number == number])
-        for number in best
-    }
-    weighed = [
-        (each, of_passage[each.number] - whole + each.score / sentences - within[each.number])
-        for each in found
-    ]
-    return sorted(weighed, key=lambda pair: -pair[1])
-
-
-def _log_sum(values: Sequence[float]) -> float:
-    return float(np.logaddexp.reduce(values)) if values else 0.0

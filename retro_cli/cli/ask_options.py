@@ -106,7 +106,7 @@ class Asking:
 
     def answer_options(self, server: Server) -> AnswerOptions:
         """Raises UsageError."""
-        from retro_cli.asking.extracting import Belief
+        from retro_cli.asking.belief import Belief
         from retro_cli.asking.open import AnswerOptions
         from retro_cli.asking.template import Template, load_template
         from retro_cli.readers.open import ReaderOptions

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from retro_cli.asking.answerer import Answerer
-from retro_cli.asking.extracting import Belief
+from retro_cli.asking.belief import Belief
 from retro_cli.asking.open import EXTRACT, AnswerOptions, open_answerer
 from retro_cli.database import Database
 from retro_cli.errors import UsageError

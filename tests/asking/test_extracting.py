@@ -10,7 +10,8 @@ import pytest
 from reader_helpers import language_model, plain_logprobs, text_hit
 
 from retro_cli.asking import span_reader
-from retro_cli.asking.extracting import Belief, Extracting, pooled
+from retro_cli.asking.belief import Belief, asked_of, priors
+from retro_cli.asking.extracting import Extracting, pooled
 from retro_cli.asking.sentences import Sentence, scored
 from retro_cli.asking.span_reader import Span, SpanReader
 from retro_cli.asking.spans import span_tree
@@ -165,7 +166,8 @@ def test_without_words_there_is_no_answer(reader, hits):
 
 def test_the_likelihood_of_a_reference_is_the_mixture_over_sentences(reader):
     extracting = Extracting(reader, encode, encode, Belief(sentences=9))
-    prior = extracting._to_read(scored(QUESTION, HITS, encode, encode))
+    found = scored(QUESTION, HITS, encode, encode)
+    prior = priors(asked_of(QUESTION, found), found, Belief(sentences=9))
     assert sum(map(math.exp, prior.values())) == pytest.approx(1)
     logprobs = reader.score(QUESTION, list(prior), "the keeper")
     wanted = -math.log(sum(map(math.exp, map(sum, zip(logprobs, prior.values(), strict=True)))))

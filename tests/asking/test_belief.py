@@ -1,0 +1,79 @@
+"""What speaks for a sentence, and for a span of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from reader_helpers import text_hit
+
+from retro_cli.asking.belief import Belief, asked_of, priors, weight
+from retro_cli.asking.sentences import Sentence
+from retro_cli.asking.span_reader import Span
+
+QUESTION = "Who lit the lamp of the quay?"
+HITS = (text_hit("Kirsten lit the lamp of the quay."), text_hit("The ferry left in 1841.", 1))
+ONE = Sentence(1, HITS[0], HITS[0].text, HITS[0].text, 0.6)
+TWO = Sentence(2, HITS[1], HITS[1].text, HITS[1].text, 0.6)
+BOTH = (ONE, TWO)
+ASKED = asked_of(QUESTION, BOTH)
+NOTHING = Belief(score=0, rank=0, covered=0, read=0, fit=0, near=0)
+
+
+def span(text, sentence=ONE, logprob=-2.0, tokens=4):
+    return Span(text, sentence, logprob, tokens)
+
+
+def test_the_likeliest_sentences_are_read_and_sum_to_one():
+    prior = priors(ASKED, BOTH, Belief())
+    assert list(prior) == [ONE, TWO]
+    assert sum(map(math.exp, prior.values())) == pytest.approx(1)
+    assert priors(ASKED, BOTH, Belief(sentences=1)) == pytest.approx({ONE: 0.0})
+    assert priors(ASKED, (), Belief()) == {}
+
+
+@pytest.mark.parametrize(
+    ("belief", "better", "worse"),
+    [
+        (replace(NOTHING, score=1), replace(TWO, score=0.7), ONE),
+        (replace(NOTHING, rank=1), ONE, TWO),
+        (replace(NOTHING, covered=1), ONE, TWO),
+    ],
+)
+def test_each_thing_that_speaks_for_a_sentence_does(belief, better, worse):
+    prior = priors(ASKED, (worse, better), belief)
+    assert prior[better] > prior[worse]
+    level = priors(ASKED, (worse, better), NOTHING)
+    assert level[better] == level[worse]
+
+
+@pytest.mark.parametrize(
+    ("belief", "better", "worse"),
+    [
+        (replace(NOTHING, read=1), span("Kirsten", logprob=-1), span("Kirsten", logprob=-2)),
+        (replace(NOTHING, read=1), span("Kirsten", tokens=9), span("Kirsten", tokens=4)),
+        (replace(NOTHING, fit=1), span("Kirsten"), span("1841", TWO)),
+        (replace(NOTHING, near=1), span("Kirsten"), span("The ferry", TWO)),
+    ],
+)
+def test_each_thing_that_speaks_for_a_span_does(belief, better, worse):
+    prior = {ONE: 0.0, TWO: 0.0}
+    values = [weight(QUESTION, ASKED, prior, each, belief) for each in (better, worse)]
+    assert values[0] > values[1]
+    level = [weight(QUESTION, ASKED, prior, each, NOTHING) for each in (better, worse)]
+    assert level[0] == level[1]
+
+
+def test_a_span_counts_where_most_of_the_question_is_around_it():
+    text = "Kirsten came. Later the lamp of the quay was lit by Kirsten."
+    twice = Sentence(1, HITS[0], text, text, 0.6)
+    near = replace(NOTHING, near=1)
+    where = weight(QUESTION, ASKED, {twice: 0.0}, span("Kirsten", twice), near)
+    start = text.rindex("Kirsten")
+    assert where == pytest.approx(ASKED.near(text, start, start + 7))
+
+
+def test_a_span_that_its_sentence_spells_otherwise_has_nothing_around_it():
+    near = replace(NOTHING, near=1)
+    assert weight(QUESTION, ASKED, {ONE: 0.0}, span("KIRSTEN"), near) == 0
