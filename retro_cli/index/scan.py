@@ -15,6 +15,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from retro_cli.index.bitmaps import count_bits
 from retro_cli.index.exact import SPARE
 from retro_cli.index.segments import (
     bitmap_selector,
@@ -85,7 +86,7 @@ class Scanner:
         bits = np.packbits(allowed, bitorder="little")
         both = min(len(bits), len(self._dead))
         bits[:both] &= ~self._dead[:both]
-        count = int(np.unpackbits(bits).sum())
+        count = count_bits(bits)
         return Filter(bitmap_selector(bits), min(self.rows, count))
 
     def coarse(self, queries: Floats, nprobe: int) -> tuple[Ids, Floats]:
@@ -126,7 +127,7 @@ class Scanner:
 
     def _without_dead(self, total: int) -> Filter:
         # Every bit counts: a part whose rows all died may have no vectors any more.
-        gone = int(np.unpackbits(self._dead).sum())
+        gone = count_bits(self._dead)
         self._dead_share = gone / max(1, self.rows)
         if not gone:
             return Filter(None, self.rows)
