@@ -20,7 +20,7 @@ from results import FOLDER
 from table import describe, insert
 
 from retro_cli.chunks.job import PART_BYTES
-from retro_cli.index.merging import SEGMENT_ROWS, merge_plan
+from retro_cli.index.merging import SEGMENT_ROWS
 from retro_cli.index.plan import IndexPlan, Speed, plan_index
 from retro_cli.index.tune import QUERIES
 from retro_cli.planning import (
@@ -83,26 +83,17 @@ def arithmetic() -> str:
 def limits() -> str:
     """What of one database grows with its chunks, as the code stands."""
     chunks = [rows_of(count) for count in SIZES.values()]
-    plans = [plan_index(n, DIM, PLENTY) for n in chunks]
-    merged = [largest_merge(n) for n in chunks]
-    merged_bytes = [n * plan.code_bytes for n, plan in zip(merged, plans, strict=True)]
+    segments = [math.ceil(n / SEGMENT_ROWS) for n in chunks]
     parts = [math.ceil(count * BYTES_A_TOKEN / PART_BYTES) for count in SIZES.values()]
     rows = [
         ["parts in each manifest", f"text / {PART_BYTES >> 20} MiB", *map(_count, parts)],
         ["ids of new rows in a first `retro index`", "chunks x 8", *_sizes(chunks, 8)],
         ["one mask of them while it runs", "chunks x 1", *_sizes(chunks, 1)],
         ["one mask on the disk", "chunks / 8", *_sizes(chunks, 1 / 8)],
-        ["largest merge of segments", "`merge_plan`, SQ8", *map(_size, merged_bytes)],
+        ["segments of a first build", f"chunks / {SEGMENT_ROWS:,}", *map(_count, segments)],
         ["truth of the recall", f"chunks x {DIM} x 2 x {QUERIES:,}", *map(_truth, chunks)],
     ]
     return _table(["*computed*", "bytes, or what they come from", *SIZES], rows)
-
-
-def largest_merge(rows: int) -> int:
-    """Rows of the largest segment that a first build makes by merging; 0 if it merges none."""
-    sizes = [min(SEGMENT_ROWS, rows - at) for at in range(0, rows, SEGMENT_ROWS)]
-    groups = merge_plan(sizes)
-    return max((sum(sizes[at] for at in group) for group in groups), default=0)
 
 
 def measured(facts: Notes) -> str:
