@@ -180,11 +180,11 @@ def _slow(notes: Notes) -> float:
 
 
 def _cold(notes: Notes) -> float:
-    return statistics.median(notes["query"]["dense, s"])
+    return float(statistics.median(notes["query"]["dense, s"]))
 
 
 def _hybrid(notes: Notes) -> float:
-    return statistics.median(notes["query"]["hybrid, s"])
+    return float(statistics.median(notes["query"]["hybrid, s"]))
 
 
 def _first(notes: Notes) -> float:
