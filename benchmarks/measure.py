@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POLL_SECONDS = 0.1
+POLL_SHARE = 20  # of the time that asking took, to wait: it takes long of a process that maps much
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Run:
     peak_bytes:   of the process and its workers together
     parent_bytes: of the process alone
     worker_bytes: of the largest worker
+    own_bytes:    of the process and its workers together, without the pages of mapped files, which
+                  the system takes back whenever it needs them
     """
 
     seconds: float
@@ -31,6 +34,7 @@ class Run:
     peak_bytes: int = 0
     parent_bytes: int = 0
     worker_bytes: int = 0
+    own_bytes: int = 0
 
 
 def retro_program() -> str:
@@ -59,7 +63,7 @@ def run(command: Sequence[str | Path], *, memory: bool = False, fine: Sequence[i
         process = subprocess.Popen(
             [str(word) for word in command], stdout=out, stderr=err, env=environment()
         )
-        peaks = _watch(process) if memory else (0, 0, 0)
+        peaks = _watch(process) if memory else (0, 0, 0, 0)
         code = process.wait()
         seconds = time.perf_counter() - begun
         out.seek(0)
@@ -76,19 +80,21 @@ def retro(*words: str | Path, memory: bool = False) -> Run:
     return run([retro_program(), *words], memory=memory, fine=(0, 3))
 
 
-def _watch(process: subprocess.Popen[bytes]) -> tuple[int, int, int]:
-    """The most memory that a process and all its children held together, that the process held,
-    and that any of the children held.
+def _watch(process: subprocess.Popen[bytes]) -> tuple[int, int, int, int]:
+    """The peaks of a ``Run``, in its order.
 
     Proportional set sizes: a page that several processes share counts once.
     """
-    peak = parent = worker = 0
+    peak = parent = worker = own = 0
     while process.poll() is None:
-        mine, *others = (_resident(pid) for pid in _family(process.pid))
+        begun = time.perf_counter()
+        sizes = [_resident(pid) for pid in _family(process.pid)]
+        mine, *others = (size for size, _ in sizes)
         peak = max(peak, mine + sum(others))
         parent, worker = max(parent, mine), max(worker, *others, 0)
-        time.sleep(POLL_SECONDS)
-    return peak, parent, worker
+        own = max(own, sum(anonymous for _, anonymous in sizes))
+        time.sleep(max(POLL_SECONDS, POLL_SHARE * (time.perf_counter() - begun)))
+    return peak, parent, worker, own
 
 
 def _family(pid: int) -> list[int]:
@@ -102,13 +108,14 @@ def _family(pid: int) -> list[int]:
     return members
 
 
-def _resident(pid: int) -> int:
+def _resident(pid: int) -> tuple[int, int]:
+    """Bytes of a process in memory, and those of them that are of no file."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
-        return 0
-    sizes = [int(line.split()[1]) for line in lines if line.startswith("Pss:")]
-    return 1024 * sum(sizes)
+        return 0, 0
+    sizes = {line.partition(":")[0]: int(line.split()[1]) for line in lines[1:]}
+    return 1024 * sizes.get("Pss", 0), 1024 * sizes.get("Pss_Anon", 0)
 
 
 def alternate(sides: Mapping[str, Callable[[int], float]], rounds: int) -> dict[str, list[float]]:

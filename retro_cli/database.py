@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from retro_cli.chunks.report import ChunkReport
     from retro_cli.embeddings.encoder import Encoder
     from retro_cli.embeddings.stage import EmbedReport
+    from retro_cli.index.spread import Helpers
     from retro_cli.index.stage import IndexReport
     from retro_cli.query.finder import Finder, Reranker
     from retro_cli.status import Status
@@ -38,24 +39,33 @@ class Database:
     """A retrieval database opened for reading: one generation, until it is closed or renewed."""
 
     def __init__(
-        self, layout: Layout, query_encoder: str | Path = "", held_bytes: int = HELD_BYTES
+        self,
+        layout: Layout,
+        query_encoder: str | Path = "",
+        held_bytes: int = HELD_BYTES,
+        helpers: Helpers | None = None,
     ) -> None:
         """query_encoder: one that was trained apart, for the documents as they are encoded.
         held_bytes: of texts that were read and are kept, for a process that answers many queries.
+        helpers: who scan the segments, such as ``engine.replicas.Replicas``.
         """
-        self.retriever = Retriever(layout, held_bytes)
+        self.retriever = Retriever(layout, held_bytes, helpers)
         self._query_encoder = str(query_encoder)
         self._encoder: Encoder | None = None
 
     @classmethod
     def open(
-        cls, path: str | Path, query_encoder: str | Path = "", held_bytes: int = HELD_BYTES
+        cls,
+        path: str | Path,
+        query_encoder: str | Path = "",
+        held_bytes: int = HELD_BYTES,
+        helpers: Helpers | None = None,
     ) -> Database:
         """Open the database at ``path``, a folder or a URL such as ``s3://bucket/wiki.db``.
 
         Raises UsageError, NotBuiltYet or IntegrityError; RemoteError if a URL cannot be reached.
         """
-        return cls(Layout(database_folder(path)), query_encoder, held_bytes)
+        return cls(Layout(database_folder(path)), query_encoder, held_bytes, helpers)
 
     @classmethod
     def build(
@@ -209,7 +219,7 @@ class Database:
             return False
         before = self.retriever
         newest = Layout(newest_root(before.layout.root, again=True))
-        self.retriever = Retriever(newest, before.held_bytes)
+        self.retriever = Retriever(newest, before.held_bytes, before.helpers)
         if before.generation.encoder != self.retriever.generation.encoder:
             self._encoder = None
         before.close()

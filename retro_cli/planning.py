@@ -21,9 +21,9 @@ from retro_cli.embeddings.resolve import ResolvedEncoder
 from retro_cli.engine import ANYWHERE, Load, Where
 from retro_cli.engine.local import cores
 from retro_cli.engine.open import choose
-from retro_cli.index.plan import IndexPlan, plan_index, predict
+from retro_cli.index.merging import SEGMENT_ROWS
+from retro_cli.index.plan import IndexPlan, Speed, plan_index, predict
 from retro_cli.index.train import probe
-from retro_cli.index.work import SEGMENT_ROWS
 
 BYTES_A_TOKEN = 3.9  # of English text under a 30,000-word WordPiece
 FILL = 0.985  # tokens a chunk really holds, of those it may hold (whole words only)
@@ -45,6 +45,16 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """What a machine did in a few seconds: bytes of text and chunks a second, and the index's."""
+
+    tokenise_rate: float
+    embed_rate: float
+    index: Speed
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class CorpusPlan:
     tokens: int
     chunk_tokens: int
@@ -52,9 +62,7 @@ class CorpusPlan:
     dim: int
     index: IndexPlan
     costs: tuple[Cost, ...]
-    probe_seconds: float
-    embed_rate: float  # chunks a second
-    tokenise_rate: float  # bytes a second
+    probe: Probe
 
 
 def plan_corpus(
@@ -75,11 +83,33 @@ def plan_corpus(
     tokenise = _tokenise_rate(tokenizer, chunk_tokens)
     embed = _embed_rate(encoder, tokenizer, precision, chunk_tokens)
     speed = probe(encoder.spec.dim)
-    spent = time.monotonic() - begun
-    rows = max(1, round(tokens / (chunk_tokens * FILL)))
-    dim = encoder.spec.dim
+    found = Probe(tokenise, embed, speed, time.monotonic() - begun)
+    return estimate(
+        tokens,
+        encoder.spec.dim,
+        found,
+        chunk_tokens=chunk_tokens,
+        memory_bytes=memory_bytes,
+        recall=recall,
+        where=where,
+    )
+
+
+def estimate(
+    tokens: int,
+    dim: int,
+    machine: Probe,
+    *,
+    chunk_tokens: int = 64,
+    memory_bytes: int = 4 << 30,
+    recall: float = 0.95,
+    where: Where = ANYWHERE,
+) -> CorpusPlan:
+    """What a probe means for so many tokens and vectors of ``dim`` floats. Pure, but that a stage's
+    engine depends on the cores there are."""
+    rows = rows_of(tokens, chunk_tokens)
     plan = plan_index(rows, dim, memory_bytes, recall)
-    index = predict(plan, rows, dim, speed)
+    index = predict(plan, rows, dim, machine.index)
     text = tokens * BYTES_A_TOKEN
     pieces = max(1, round(text / PART_BYTES))
 
@@ -92,12 +122,22 @@ def plan_corpus(
     to_index, segments = index.train_seconds + index.add_seconds, -(-rows // SEGMENT_ROWS)
     costs = (
         cost(
-            "chunk", text / tokenise, tokens * CHUNK_BYTES_A_TOKEN, 4e8 * cores(), pieces, cores()
+            "chunk",
+            text / machine.tokenise_rate,
+            tokens * CHUNK_BYTES_A_TOKEN,
+            4e8 * cores(),
+            pieces,
+            cores(),
         ),
-        cost("embed", rows / embed, rows * dim * 2.0, 9e8, pieces),
+        cost("embed", rows / machine.embed_rate, rows * dim * 2.0, 9e8, pieces),
         cost("index", to_index, index.disk_bytes, index.peak_bytes, segments),
     )
-    return CorpusPlan(tokens, chunk_tokens, rows, dim, plan, costs, spent, embed, tokenise)
+    return CorpusPlan(tokens, chunk_tokens, rows, dim, plan, costs, machine)
+
+
+def rows_of(tokens: int, chunk_tokens: int = 64) -> int:
+    """Chunks of so many tokens, of which whole words leave some places empty."""
+    return max(1, round(tokens / (chunk_tokens * FILL)))
 
 
 def _tokenise_rate(tokenizer: Path, size: int) -> float:

@@ -60,9 +60,9 @@ def built(folder: Path, encoder: Path, scored: bool = True) -> Path:
 
 
 @contextmanager
-def client(db: Path, **settings) -> Iterator[TestClient]:
+def client(db: Path, helpers=None, **settings) -> Iterator[TestClient]:
     """Talks to a server in this process, as from this machine."""
-    app = application(Service(ServeSettings(db, **settings)))
+    app = application(Service(ServeSettings(db, **settings), helpers))
     with TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as found:
         yield found
 

@@ -80,6 +80,6 @@ def plan(
     console.line()
     console.paragraph(
         "Chunks and vector bytes are arithmetic; the rest are estimates from a probe of "
-        f"{found.probe_seconds:.1f} s on this machine ({console.size(found.tokenise_rate)}/s "
-        f"tokenised, {console.number(found.embed_rate)} chunks/s embedded)."
+        f"{found.probe.seconds:.1f} s on this machine ({console.size(found.probe.tokenise_rate)}/s "
+        f"tokenised, {console.number(found.probe.embed_rate)} chunks/s embedded)."
     )

@@ -13,7 +13,7 @@ from retro_cli.cli.server import Server
 from retro_cli.errors import MissingExtra
 
 PANEL = "Look"
-MODELS, SAFETY = "Models", "Safety"
+MODELS, SAFETY, SPREADING = "Models", "Safety", "Spreading"
 
 
 def register(app: typer.Typer) -> None:
@@ -55,6 +55,33 @@ class Modelling:
     query_encoder: options.QueryEncoder = ""
 
 
+@dataclass(frozen=True)
+class Spreading:
+    """Who scans the index."""
+
+    replicas: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=4096,
+            metavar="N",
+            help="Workers of a Ray cluster that scan the index's segments between them, with the "
+            "same answers. It pays from several segments of millions of chunks.",
+            rich_help_panel=SPREADING,
+        ),
+    ] = 0
+    ray_address: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Of that cluster, which shares these files, or auto. (default: RAY_ADDRESS, else "
+            "a Ray of its own)",
+            show_default=False,
+            rich_help_panel=SPREADING,
+        ),
+    ] = ""
+
+
 def serve(
     db: options.DatabaseArgument,
     host: Annotated[
@@ -88,6 +115,7 @@ def serve(
     *,
     modelling: Modelling,
     server: Server,
+    spreading: Spreading,
 ) -> None:
     """Answer queries, questions and prompts over HTTP, with a page to look with.
 
@@ -114,6 +142,8 @@ def serve(
         modelling.query_encoder,
         server.named(),
         Limits(body=1024 * max_body),
+        spreading.replicas,
+        spreading.ray_address,
     )
     listen(settings, _say_where)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from retro_cli.engine.interface import Engine, Load
 from retro_cli.engine.local import Local, cores
 from retro_cli.engine.processes import Processes
 from retro_cli.errors import MissingExtra, UsageError
 from retro_cli.events import SILENT, Progress
+
+if TYPE_CHECKING:
+    from retro_cli.engine.replicas import Replicas
 
 ENGINES = ("local", "processes", "ray")
 # Seconds of work on one core that pay for the start: of two processes, which import Arrow and a
@@ -89,6 +93,15 @@ def open_engine(where: Where, load: Load, progress: Progress = SILENT) -> Engine
         raise MissingExtra("the engine 'ray'", "ray") from error
     address = where.address or os.environ.get("RAY_ADDRESS", "")
     return Ray(address, choice.workers, load, load.threads or 1, progress)
+
+
+def open_replicas(address: str, count: int) -> Replicas:
+    """Workers of a Ray cluster that stay. Raises MissingExtra, and what ``Replicas`` does."""
+    try:
+        from retro_cli.engine.replicas import Replicas
+    except ModuleNotFoundError as error:
+        raise MissingExtra("--replicas", "ray") from error
+    return Replicas(address or os.environ.get("RAY_ADDRESS", ""), count)
 
 
 def _about(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""A pool of workers on a Ray cluster. Ray is imported here and nowhere else.
+"""A pool of workers on a Ray cluster. Ray is imported here and in ``replicas``, nowhere else.
 
 Each worker is an actor: a process that works on one piece at a time and keeps what it has loaded.
 The parent deals the pieces out and takes the results, so what is journalled is journalled once. A
@@ -69,7 +69,7 @@ class Ray:
         queue.put_back(*first)
         # What Ray has to say of dying workers it prints; standard output is for data.
         with (
-            _joined(self.address),
+            joined(self.address),
             _beacon(self.load.folder) as beacon,
             redirect_stdout(sys.stderr),
         ):
@@ -85,17 +85,18 @@ class Ray:
         room = found.get("GPU", 0) if self.load.gpu else found.get("CPU", 0) // self.threads
         return max(1, min(self.workers or int(room), self.load.pieces))
 
-    def start(self) -> Any:
-        """A new worker; it may take long to come."""
-        carried = {name: os.environ[name] for name in CARRIED if name in os.environ}
-        carried["OMP_NUM_THREADS"] = str(self.threads)
-        options = {
-            "num_cpus": self.threads,
-            "num_gpus": 1 if self.load.gpu else 0,
-            "max_restarts": 0,
-            "runtime_env": {"env_vars": carried},
-        }
-        return ray.remote(Worker).options(**options).remote(os.getcwd())
+
+def start_worker(threads: int, gpu: bool) -> Any:
+    """A new worker; it may take long to come."""
+    carried = {name: os.environ[name] for name in CARRIED if name in os.environ}
+    carried["OMP_NUM_THREADS"] = str(threads)
+    options = {
+        "num_cpus": threads,
+        "num_gpus": 1 if gpu else 0,
+        "max_restarts": 0,
+        "runtime_env": {"env_vars": carried},
+    }
+    return ray.remote(Worker).options(**options).remote(os.getcwd())
 
 
 @dataclass
@@ -134,7 +135,7 @@ class _Pool(Generic[Work, Result]):
 
     def grow(self, workers: int) -> None:
         for _ in range(workers):
-            worker = self.engine.start()
+            worker = start_worker(self.engine.threads, self.engine.load.gpu)
             self.coming[worker.about.remote(self.paths)] = worker
 
     def deal(self) -> bool:
@@ -219,7 +220,7 @@ def check(host: str, there: dict[str, str], sees: dict[str, str], paths: tuple[P
 
 
 @contextmanager
-def _joined(address: str) -> Iterator[None]:
+def joined(address: str) -> Iterator[None]:
     """A driver of a cluster, or of a Ray of our own; one that the caller has joined stays."""
     if ray.is_initialized():
         yield

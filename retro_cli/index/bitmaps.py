@@ -42,3 +42,8 @@ def load_bitmap(folder: Path, record: FileRecord, rows: int) -> npt.NDArray[np.b
     packed = read_bitmap(folder, record)
     bits = np.unpackbits(packed, bitorder="little")[:rows].astype(bool)
     return np.pad(bits, (0, rows - len(bits)))
+
+
+def count_bits(packed: npt.NDArray[np.uint8]) -> int:
+    """How many are set, without a byte for each of them."""
+    return int.from_bytes(packed.tobytes(), "little").bit_count()

@@ -15,20 +15,18 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from retro_cli.index.bitmaps import count_bits
 from retro_cli.index.exact import SPARE
 from retro_cli.index.segments import (
-    bitmap_selector,
     check_alike,
     holds_float16,
     inverted_file,
     load_index,
-    scan_lists,
     transformed,
 )
+from retro_cli.index.spread import MAPPED, Helpers, Mask, Piece, scan, scan_piece
 from retro_cli.index.vectors import Bits, Floats, Ids
 
-# Fast-scan codes can only be mapped with the newer flag; a Faiss without it reads them.
-MAPPED = getattr(faiss, "IO_FLAG_MMAP_IFC", 0)
 FEW_DEAD = 0.2  # of the rows: few enough to leave them out after a scan
 
 
@@ -38,6 +36,11 @@ class Filter:
 
     selector: Any
     survivors: int
+    mask: Mask | None = None
+
+
+def _masked(mask: Mask, survivors: int) -> Filter:
+    return Filter(mask.selector(), survivors, mask)
 
 
 class Scanner:
@@ -49,12 +52,15 @@ class Scanner:
         dim: int,
         total: int,
         dead: npt.NDArray[np.uint8] | None,
+        helpers: Helpers | None = None,
     ) -> None:
-        """total: ids there are; dead: one bit an id, packed little-endian; ids past its end live.
+        """total: ids there are; dead: one bit an id, packed little-endian; ids past its end live;
+        helpers: who scan the segments, as far as they can.
 
         Raises IntegrityError for unreadable files.
         """
         self._dead = np.ascontiguousarray(dead if dead is not None else [], dtype=np.uint8)
+        self._helpers, self._paths = helpers, [Path(path).absolute() for path in segment_paths]
         self._indexes = [load_index(path, MAPPED) for path in segment_paths]
         self._ivfs = [inverted_file(index) for index in self._indexes]
         check_alike(self._ivfs, self._indexes, segment_paths, dim)
@@ -85,8 +91,8 @@ class Scanner:
         bits = np.packbits(allowed, bitorder="little")
         both = min(len(bits), len(self._dead))
         bits[:both] &= ~self._dead[:both]
-        count = int(np.unpackbits(bits).sum())
-        return Filter(bitmap_selector(bits), min(self.rows, count))
+        count = count_bits(bits)
+        return _masked(Mask(bits), min(self.rows, count))
 
     def coarse(self, queries: Floats, nprobe: int) -> tuple[Ids, Floats]:
         """(q, nprobe) nearest lists of each query, best first, and their centroids' products (or
@@ -126,13 +132,13 @@ class Scanner:
 
     def _without_dead(self, total: int) -> Filter:
         # Every bit counts: a part whose rows all died may have no vectors any more.
-        gone = int(np.unpackbits(self._dead).sum())
+        gone = count_bits(self._dead)
         self._dead_share = gone / max(1, self.rows)
         if not gone:
             return Filter(None, self.rows)
-        selector = faiss.IDSelectorNot(bitmap_selector(self._dead))
         ids = max(total, 8 * len(self._dead))
-        return Filter(selector, min(self.rows, ids - gone))  # at most: not every id is indexed
+        # At most so many: not every id is indexed.
+        return _masked(Mask(self._dead, barred=True), min(self.rows, ids - gone))
 
     def _is_dead(self, ids: Ids) -> Bits:
         known = (ids >= 0) & (ids < 8 * len(self._dead))
@@ -144,16 +150,22 @@ class Scanner:
         """The same with their scores by code; a filter is asked of every row that is scanned."""
         lists, products = self.coarse(queries, nprobe)
         inside = np.ascontiguousarray(transformed(self._indexes[0], queries))
-        parameters: Any = faiss.SearchParametersIVF
-        settings = parameters(sel=rows.selector, nprobe=nprobe)
-        found = [
-            scan_lists(ivf, inside, lists, products, width, settings)
-            for ivf in self._ivfs
-            if ivf.ntotal
-        ]
+        found = self._scanned(inside, lists, products, width, rows)
         if len(found) == 1:
             return found[0]
         ids = np.hstack([segment_ids for segment_ids, _ in found])
         codes = np.hstack([segment_scores for _, segment_scores in found])
         best = np.argpartition(-codes, width - 1, axis=1)[:, :width]
         return np.take_along_axis(ids, best, axis=1), np.take_along_axis(codes, best, axis=1)
+
+    def _scanned(
+        self, inside: Floats, lists: Ids, products: Floats, width: int, rows: Filter
+    ) -> list[tuple[Ids, Floats]]:
+        """What each segment that is not empty has, here or from a helper: the same."""
+        full = [at for at, ivf in enumerate(self._ivfs) if ivf.ntotal]
+        pieces = [Piece(self._paths[at], inside, lists, products, width, rows.mask) for at in full]
+        done = self._helpers.ask(scan_piece, pieces) if self._helpers else [None] * len(full)
+        return [
+            scan(self._ivfs[at], piece, rows.selector) if found is None else found
+            for at, piece, found in zip(full, pieces, done, strict=True)
+        ]

@@ -19,6 +19,7 @@ from retro_cli.errors import EncoderMismatch
 from retro_cli.index.exact import SPARE, faiss_threads, nearest, rescore
 from retro_cli.index.plan import TUNED_K
 from retro_cli.index.scan import Filter, Scanner
+from retro_cli.index.spread import Helpers
 from retro_cli.index.vectors import Bits, Floats, Ids, Vectors
 
 SURVIVOR_FLOATS = 2_048_000  # so few left by a filter are all scored: under a millisecond
@@ -50,13 +51,15 @@ class Searcher:
         dead: npt.NDArray[np.uint8] | None,
         nprobe: int,
         candidates: int,
+        helpers: Helpers | None = None,
     ) -> None:
         """dead: one bit an id, packed little-endian; ids past its end live.
 
-        nprobe and candidates are those of ``tune``. Raises IntegrityError for unreadable files.
+        nprobe and candidates are those of ``tune``. helpers: who scan the segments. Raises
+        IntegrityError for unreadable files.
         """
         self.vectors, self.nprobe, self.candidates = vectors, nprobe, candidates
-        self.scanner = Scanner(segment_paths, vectors.dim, vectors.total, dead)
+        self.scanner = Scanner(segment_paths, vectors.dim, vectors.total, dead, helpers)
         self._living_ids: Ids | None = None
 
     @property

@@ -14,7 +14,7 @@ from retro_cli.config import fingerprint
 from retro_cli.engine import HERE, Load, Where, open_engine
 from retro_cli.events import SILENT, Progress
 from retro_cli.index.generation import Segment
-from retro_cli.index.merging import merge_plan
+from retro_cli.index.merging import SEGMENT_ROWS, merge_plan
 from retro_cli.index.plan import IndexPlan
 from retro_cli.index.segments import (
     SegmentInfo,
@@ -31,7 +31,6 @@ from retro_cli.store.atomic import sync_file, sync_folder, unfinished
 from retro_cli.store.files import FileRecord, Verified
 from retro_cli.store.journal import Journal
 
-SEGMENT_ROWS = 4_000_000  # a first build of more rows makes several segments, each resumable
 ADD_RATE = 50_000.0  # rows a second on one core, about (benchmarks/index.py)
 
 

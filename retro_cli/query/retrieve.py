@@ -19,6 +19,7 @@ from retro_cli.index.bitmaps import load_bitmap, read_bitmap
 from retro_cli.index.catalogue import excluded_rows, generation_chunks, hold_generation
 from retro_cli.index.generation import Generation
 from retro_cli.index.search import Searcher
+from retro_cli.index.spread import Helpers
 from retro_cli.index.vectors import VectorPart, Vectors
 from retro_cli.query.documents import DocumentSpans
 from retro_cli.query.hits import Answer, Hit, Part
@@ -41,8 +42,10 @@ class Retriever:
     Until it is closed its files stay, however many generations come after it.
     """
 
-    def __init__(self, layout: Layout, held_bytes: int = HELD_BYTES) -> None:
-        """held_bytes: of texts that were read and are kept."""
+    def __init__(
+        self, layout: Layout, held_bytes: int = HELD_BYTES, helpers: Helpers | None = None
+    ) -> None:
+        """held_bytes: of texts that were read and are kept. helpers: who scan the segments."""
         load_settings(layout)  # refuses what a newer version wrote
         self.layout = layout
         self.generation: Generation
@@ -52,7 +55,7 @@ class Retriever:
         all_here([*segments, *(layout.index / file.name for file in made_of)])
         self.manifest = generation_chunks(layout.index, self.generation)
         self.aliases = Aliases.load(layout.chunks, self.manifest.aliases)
-        self.held_bytes = held_bytes
+        self.held_bytes, self.helpers = held_bytes, helpers
         self.rows = ChunkRows(layout.chunks, self.manifest.parts, held_bytes)
         self._own: Bits | None = None
         self._live: Bits | None = None
@@ -65,6 +68,7 @@ class Retriever:
             dead,
             self.generation.nprobe,
             self.generation.candidates,
+            helpers,
         )
 
     def _vector_parts(self) -> list[VectorPart]:

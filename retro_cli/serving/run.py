@@ -6,14 +6,20 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 import uvicorn
 
+from retro_cli.engine import open_replicas
 from retro_cli.errors import UsageError
 from retro_cli.serving.app import application
 from retro_cli.serving.service import Service
 from retro_cli.serving.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from retro_cli.engine.replicas import Replicas
 
 GRACE = 5  # seconds that requests have to end in
 SWITCH = 0.0005  # seconds; else a short answer waits 5 ms for a thread that computes
@@ -27,9 +33,9 @@ def serve(settings: ServeSettings, listening: Callable[[str], None]) -> None:
     settings.check()
     logging.getLogger("retro.serve").setLevel(logging.WARNING)
     Service(settings).opened().close()  # what cannot be opened is said before anybody asks
-    with listener(settings.host, settings.port) as here:
+    with listener(settings.host, settings.port) as here, _replicas(settings) as helpers:
         config = uvicorn.Config(
-            application(Service(settings)),
+            application(Service(settings, helpers)),
             access_log=False,
             log_level="warning",
             proxy_headers=False,
@@ -43,6 +49,16 @@ def serve(settings: ServeSettings, listening: Callable[[str], None]) -> None:
         sys.setswitchinterval(SWITCH)
         listening(url(settings.host, here.getsockname()[1]))
         uvicorn.Server(config).run(sockets=[here])
+
+
+@contextmanager
+def _replicas(settings: ServeSettings) -> Iterator[Replicas | None]:
+    """Raises MissingExtra, and RetroError for a cluster that gives no worker."""
+    if not settings.replicas:
+        yield None
+        return
+    with closing(open_replicas(settings.ray_address, settings.replicas)) as found:
+        yield found
 
 
 def listener(host: str, port: int) -> socket.socket:

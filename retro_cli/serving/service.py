@@ -13,6 +13,7 @@ from retro_cli.serving.settings import ServeSettings
 from retro_cli.serving.streams import Stop, Streamed, Tell
 
 if TYPE_CHECKING:
+    from retro_cli.index.spread import Helpers
     from retro_cli.serving.writing import Writer
 
 T = TypeVar("T")
@@ -29,9 +30,10 @@ def _without_helpers() -> None:
 class Service:
     """Three lanes: what is quick, what reads whole tables or reranks, and what models write."""
 
-    def __init__(self, settings: ServeSettings) -> None:
+    def __init__(self, settings: ServeSettings, helpers: Helpers | None = None) -> None:
+        """helpers: who scan the index's segments for queries."""
         limits = settings.limits
-        self.settings = settings
+        self.settings, self._helpers = settings, helpers
         self.quick = Lane(
             "quick", self._holding, limits.waiting, limits.query_seconds, _without_helpers
         )
@@ -46,7 +48,8 @@ class Service:
         return Lane(name, self.opened, waiting, seconds)
 
     def _holding(self) -> Database:
-        return Database.open(self.settings.db, self.settings.query_encoder, HELD_BYTES)
+        settings = self.settings
+        return Database.open(settings.db, settings.query_encoder, HELD_BYTES, self._helpers)
 
     def opened(self) -> Database:
         """Raises UsageError, NotBuiltYet or IntegrityError."""

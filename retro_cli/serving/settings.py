@@ -40,6 +40,7 @@ class ServeSettings:
     names: that a request may call the host by, besides addresses and the local ones.
     models: each reader takes the first that it can use, else its default. device, rerank, endpoint:
     as the commands take them. A request can name none of these.
+    replicas: workers of the Ray cluster at ray_address, that scan the index's segments; 0 for none.
     """
 
     db: Path
@@ -53,6 +54,8 @@ class ServeSettings:
     query_encoder: str = ""
     endpoint: Endpoint | None = None
     limits: Limits = field(default_factory=Limits)
+    replicas: int = 0
+    ray_address: str = ""
 
     @property
     def local(self) -> bool:

@@ -11,19 +11,21 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from engine_functions import die_once, square, where_am_i_until_9
 from helpers import fingerprint, write_jsonl
 
-from retro_cli import pipeline
-from retro_cli.engine import HERE, Load, Where, knock
+from retro_cli import Database, pipeline
+from retro_cli.engine import HERE, Load, Where, knock, open_replicas
 from retro_cli.engine.worker import installed
 from retro_cli.errors import MissingExtra, RetroError, UsageError
 from retro_cli.events import SILENT
-from retro_cli.index import work
+from retro_cli.index import merging, work
 from retro_cli.index.stage import IndexJob
 from retro_cli.query.table import NeighbourSettings
 from retro_cli.store.layout import Layout
@@ -103,6 +105,40 @@ def test_the_stages_that_had_no_pool_make_the_same_in_one(
     monkeypatch.setattr(work, "SEGMENT_ROWS", 20)
     here = build(tmp_path / "here", archive, static_encoder, HERE)
     assert build(tmp_path / "two", archive, static_encoder, Where("processes", "", 2)) == here
+
+
+def test_replicas_answer_as_one_process_does_also_when_one_dies(
+    cluster, archive, static_encoder, tmp_path, monkeypatch
+):
+    import ray
+
+    for module, name, rows in (
+        (work, "SEGMENT_ROWS", 20), (merging, "SEGMENT_ROWS", 20), (merging, "CHEAP_ROWS", 0),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, rows)
+    build(tmp_path / "a.db", archive, static_encoder, HERE)
+    with Database.open(tmp_path / "a.db") as here, closing(open_replicas("", 2)) as replicas:
+        assert len(here.retriever.generation.segments) > 2
+        rows = np.eye(9, here.retriever.generation.encoder.dim, dtype=np.float32)
+        asked = []
+
+        class Counting:
+            def ask(self, function, pieces):
+                found = replicas.ask(function, pieces)
+                asked.append([each is not None for each in found])
+                return found
+
+        with Database.open(tmp_path / "a.db", helpers=Counting()) as there:
+
+            def same():
+                mine, theirs = (each.retriever.nearest(rows, 7) for each in (here, there))
+                return all(a.tobytes() == b.tobytes() for a, b in zip(mine, theirs, strict=True))
+
+            until(lambda: same() and all(asked[-1]))
+            ray.kill(replicas._seats[0].worker)
+            assert same()
+            assert any(asked[-1])
+            until(lambda: same() and all(asked[-1]))
 
 
 def test_workers_stay_take_over_the_settings_and_send_their_errors_whole(engine, monkeypatch):

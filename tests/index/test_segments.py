@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retro_cli.errors import IntegrityError
-from retro_cli.index.merging import CHEAP_ROWS, MAX_OPEN, merge_plan
+from retro_cli.index.merging import CHEAP_ROWS, MAX_OPEN, SEGMENT_ROWS, merge_plan
 from retro_cli.index.segments import (
     build_segment,
     drop_ids,
@@ -138,14 +138,27 @@ def test_a_merge_plan_leaves_few_segments_and_names_each_once(sizes, new, most):
     merged = [position for group in groups for position in group]
     assert len(merged) == len(set(merged))
     assert all(len(group) > 1 and 0 <= min(group) <= max(group) < len(counts) for group in groups)
-    assert len(counts) - len(merged) + len(groups) <= most
+    # Two merges side by side are more than a segment may hold.
+    assert len(counts) - len(merged) + len(groups) <= most + 1 + sum(counts) // (SEGMENT_ROWS // 2)
+
+
+@given(st.lists(st.integers(1, SEGMENT_ROWS), max_size=40), st.integers(1, 10))
+def test_no_merge_holds_more_rows_than_a_segment_may_have(sizes, most):
+    for group in merge_plan(sizes, 0, most):
+        assert sum(sizes[position] for position in group) <= SEGMENT_ROWS
+
+
+def test_what_a_first_build_of_many_rows_makes_stays_as_it_is():
+    assert merge_plan([SEGMENT_ROWS] * 20) == []
+    assert merge_plan([*[SEGMENT_ROWS] * 20, 10_000], 10_000) == []
+    assert merge_plan([*[SEGMENT_ROWS] * 20, 10_000, 10_000], 10_000) == [[20, 21, 22]]
 
 
 @given(SIZES)
 def test_the_smallest_segments_are_merged_first(sizes):
-    for group in merge_plan(sizes):
-        kept = [size for position, size in enumerate(sizes) if position not in group]
-        assert max(sizes[position] for position in group) <= min(kept, default=10**9)
+    merged = {position for group in merge_plan(sizes) for position in group}
+    kept = [size for position, size in enumerate(sizes) if position not in merged]
+    assert max((sizes[position] for position in merged), default=0) <= min(kept, default=10**9)
 
 
 def test_a_small_update_does_not_rewrite_a_large_segment():
@@ -172,6 +185,7 @@ def test_a_thousand_updates_stay_few_segments_and_rewrite_each_row_a_few_times()
             merged = sum(sizes[position] for position in group)
             written += merged
             sizes = [s for position, s in enumerate(sizes) if position not in group] + [merged]
-        assert len(sizes) <= MAX_OPEN
+        full = sum(2 * size > SEGMENT_ROWS for size in sizes)
+        assert len(sizes) <= max(MAX_OPEN, full + MAX_OPEN // 2)
     assert sum(sizes) == 20_000_000
     assert written < 10 * 10_000 * 1000

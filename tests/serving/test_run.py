@@ -13,7 +13,7 @@ import threading
 
 import pytest
 from helpers import hear_interrupts, imported_by
-from serving_helpers import BEARER, TOKEN, listening
+from serving_helpers import BEARER, TOKEN, client, listening
 
 from retro_cli.errors import UsageError
 from retro_cli.serving.run import listener, url
@@ -129,3 +129,20 @@ def test_what_is_wrong_is_said_before_anybody_asks(retro, tmp_path, db):
 def test_help_imports_nothing_of_the_server():
     loaded = imported_by("serve", "--help") | imported_by("mcp", "--help")
     assert loaded.isdisjoint({"fastapi", "uvicorn", "pydantic", "mcp", "numpy", "torch"})
+
+
+def test_queries_are_spread_over_the_helpers_that_a_server_has(kept):
+    class Helpers:
+        asked = 0
+
+        def ask(self, function, pieces):
+            self.asked += len(pieces)
+            return [function(piece) for piece in pieces]
+
+    helpers, found = Helpers(), []
+    for chosen in (None, helpers):
+        with client(kept, chosen) as asked:
+            found.append(asked.post("/v1/query", json={"text": "the ferry", "k": 3}).json())
+    assert found[0] == found[1]
+    assert len(found[0]["hits"]) == 3
+    assert helpers.asked >= 1
