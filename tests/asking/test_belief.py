@@ -33,6 +33,17 @@ def test_the_likeliest_sentences_are_read_and_sum_to_one():
     assert priors(ASKED, (), Belief()) == {}
 
 
+def test_a_prior_is_the_softmax_of_score_rank_and_what_the_passage_covers():
+    belief = replace(NOTHING, score=9.0, rank=1.5, covered=2.0)
+    other = replace(TWO, score=0.5)
+    raw = [
+        9.0 * 0.6 + 2.0 * ASKED.share(HITS[0].text),
+        9.0 * 0.5 + 2.0 * ASKED.share(HITS[1].text) - 1.5 * math.log(2),
+    ]
+    wanted = math.exp(raw[0]) / sum(map(math.exp, raw))
+    assert math.exp(priors(ASKED, (ONE, other), belief)[ONE]) == pytest.approx(wanted)
+
+
 @pytest.mark.parametrize(
     ("belief", "better", "worse"),
     [

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -12,7 +9,7 @@ from hypothesis import strategies as st
 from reader_helpers import text_hit
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from retro_cli.asking.sentences import priors, scored, sentences_of, shares
+from retro_cli.asking.sentences import scored, sentences_of, shares
 from retro_cli.asking.spans import span_tree
 
 
@@ -90,20 +87,6 @@ def test_the_nearest_sentences_come_first_by_meaning_and_by_words():
     near = np.array([[0.8, 0.6]], np.float32)
     assert scored("lamp burns", [hit], lambda _: near, documents)[0].text == "The lamp burns."
     assert scored("what", [], lambda _: near, documents) == []
-
-
-def test_a_prior_is_that_of_the_passage_times_that_within_it():
-    hits = [text_hit("One here. Two here.", 0), text_hit("Three here.", 1)]
-    scores = {"One here.": 0.5, "Two here.": 0.4, "Three here.": 0.45}
-    found = [replace(each, score=scores[each.text]) for each in sentences_of(hits)]
-    got = {each.text: math.exp(value) for each, value in priors(found, 0.05, 0.1)}
-    first = math.exp(0.5 / 0.05) / (math.exp(0.5 / 0.05) + math.exp(0.45 / 0.05))
-    one = math.exp(5) / (math.exp(5) + math.exp(4))
-    assert got["One here."] == pytest.approx(first * one)
-    assert got["Three here."] == pytest.approx(1 - first)
-    assert sum(got.values()) == pytest.approx(1)
-    assert list(got) == sorted(got, key=got.__getitem__, reverse=True)
-    assert priors([], 1, 1) == []
 
 
 def test_rare_words_of_the_question_count_more_and_no_words_count_nothing():
