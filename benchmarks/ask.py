@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from context import fresh
 from measure import retro, say
 from results import FOLDER, Line, Result
@@ -23,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 from retro_cli.asking.open import AnswerOptions, open_answerer
 from retro_cli.asking.writing import CLOSED_BOOK
 from retro_cli.database import Database
-from retro_cli.evaluate.answers import right
+from retro_cli.evaluate.answers import contains, right
 from retro_cli.evaluate.bootstrap import Estimate
 from retro_cli.evaluate.gold import GoldChunks
 from retro_cli.evaluate.qa import CLOSED, GOLD, READER, Condition, Judged, answer_all, judged
@@ -100,6 +101,14 @@ def given(one: Judged) -> tuple[bool, bool]:
     return right(one.reply.answer, [old]), right(one.reply.answer, [new])
 
 
+def still_told(db: Path, facts: Sequence[str]) -> list[bool]:
+    """Whether each fact stands in a chunk that may be shown."""
+    with Database.open(db) as database:
+        retriever = database.retriever
+        chunks = retriever.rows.get(np.flatnonzero(retriever.own).tolist())
+        return [any(contains(chunk.text, [fact]) for chunk in chunks) for fact in facts]
+
+
 def from_yearbook(one: Judged) -> bool:
     return any("yearbook/" in hit.source for hit in one.reply.hits)
 
@@ -116,23 +125,26 @@ def measured(work: Path, questions: Sequence[Question]) -> Result:
     after = asked_again(db, [one.question for one in known])
     retro("filter", "add", db, "--source", YEARBOOK, "--reason", "a test of what is gone")
     gone = asked_again(db, [one.question for one in known])
+    elsewhere = still_told(db, [one.question.answers[0] for one in known])
     facts = {
         "k": K, "retriever": HYBRID, "reader": "extract", "model": "SmolLM2-135M-Instruct",
-        "report": _without_answers(found), "updates": _changes(known, after, gone),
+        "report": _without_answers(found), "updates": _changes(known, after, gone, elsewhere),
         "answers": _answers(found),
     }  # fmt: skip
-    return Result("ask", _lines(found, updates, after, gone), facts)
+    return Result("ask", _lines(found, updates, after, gone, elsewhere), facts)
 
 
 def _lines(
-    found: QaReport, updates: Sequence[Judged], after: Sequence[Judged], gone: Sequence[Judged]
-) -> list[Line]:
+    found: QaReport, updates: Sequence[Judged], after: Sequence[Judged], gone: Sequence[Judged],
+    elsewhere: Sequence[bool],
+) -> list[Line]:  # fmt: skip
     right = {name: values["right"] for name, values in found.measured.items()}
     share = found.against_gold
     assert share is not None
     assert share.value is not None
     new = sum(given(one) == (False, True) for one in after)
-    neither = sum(given(one) == (False, False) for one in gone)
+    alone = [one for one, told in zip(gone, elsewhere, strict=True) if not told]
+    neither = sum(given(one) == (False, False) for one in alone)
     shown = sum(map(from_yearbook, gone))
     count = len(after)
     rates = ", ".join(f"{name} {_told(value)}" for name, value in right.items())
@@ -148,24 +160,26 @@ def _lines(
             f"{new} of {count} (of {len(updates)} that it changes)", new, count, True,
         ),
         Line(
-            "the yearbook filtered out: neither fact", "all of them", f"{neither} of {count}",
-            neither, count, True,
+            "the yearbook filtered out: neither fact, of those questions whose old fact stands "
+            "nowhere else", "all of them", f"{neither} of {len(alone)}", neither, len(alone), True,
         ),
         Line("evidence of the yearbook after that", "none", f"{shown} of {count}", shown, 0, False),
     ]  # fmt: skip
 
 
 def _changes(
-    known: Sequence[Judged], after: Sequence[Judged], gone: Sequence[Judged]
-) -> list[dict[str, Any]]:
+    known: Sequence[Judged], after: Sequence[Judged], gone: Sequence[Judged],
+    elsewhere: Sequence[bool],
+) -> list[dict[str, Any]]:  # fmt: skip
     return [
         {
             "question": one.question.text, "old": one.question.answers[0],
             "new": one.question.fields["answer_after_update"], "before": one.reply.answer,
             "after": two.reply.answer, "filtered": three.reply.answer,
+            "told elsewhere": told,
             "sources": [hit.source.split("archive/")[-1] for hit in three.reply.hits],
         }
-        for one, two, three in zip(known, after, gone, strict=True)
+        for one, two, three, told in zip(known, after, gone, elsewhere, strict=True)
     ]  # fmt: skip
 
 
