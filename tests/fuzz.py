@@ -1,6 +1,6 @@
 """Damage what retro reads, over and over, and see that it says so or gets over it.
 
-python tests/fuzz.py [--minutes 10] [--seed N] [--target inputs|database] [--first N --tries N]
+python tests/fuzz.py [--minutes 10] [--seed N] [--target NAME] [--first N --tries N]
 
 Tries run in a process of their own with little memory, so that a crash is seen, and of which try.
 A failure prints the command that repeats just that one.
@@ -17,32 +17,53 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from fuzzing import Good, build_database, inputs, try_database, try_input  # noqa: E402
+from fuzzing import Good, build_database, inputs, purged, try_database, try_input  # noqa: E402
+from fuzzing_remote import GoodRemote, try_remote  # noqa: E402
 
-TARGETS = ("inputs", "database")
 ROOM = 2 << 30  # bytes of address space beyond what a good file takes
 BATCH = 200  # tries in one process
+
+Try = Callable[[random.Random], None]
+
+
+def of_inputs(folder: Path) -> Try:
+    return partial(try_input, folder, inputs())
+
+
+def of_database(folder: Path) -> Try:
+    return partial(try_database, Good.of(folder / "d"))
+
+
+def of_purged(folder: Path) -> Try:
+    return partial(try_database, Good.of(folder / "p"))
+
+
+def of_remote(folder: Path) -> Try:
+    return partial(try_remote, GoodRemote.of(folder / "d"))
+
+
+TARGETS = {
+    "inputs": of_inputs, "database": of_database, "purged": of_purged, "remote": of_remote,
+}  # fmt: skip
 
 
 def work(target: str, folder: Path, seed: int, first: int, tries: int) -> int:
     """Run some tries here; how many failed. Prints the number of each before it begins."""
-    files = inputs() if target == "inputs" else {}
-    good = None if files else Good.of(folder / "d")
+    tried = TARGETS[target](folder)
     _limit()
     failures = 0
     for number in range(first, first + tries):
         print(number, flush=True)
         source = random.Random(f"{target} {seed} {number}")
         try:
-            if good is None:
-                try_input(folder, files, source)
-            else:
-                try_database(good, source)
+            tried(source)
         except Exception:
             failures += 1
             print(traceback.format_exc(), again(target, seed, number), file=sys.stderr, flush=True)
@@ -83,7 +104,7 @@ def prepare(folder: Path) -> None:
     from encoders import save_static_encoder
 
     save_static_encoder(folder / "encoder")
-    build_database(folder, folder / "encoder")
+    purged(build_database(folder, folder / "encoder"))
 
 
 def main() -> int:

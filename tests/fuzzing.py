@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -207,7 +208,7 @@ class Good:
         return cls(root, tuple(named), frozenset(answer(root)))
 
 
-def answer(root: Path, retriever: str = "hybrid") -> list[str]:
+def answer(root: Path | str, retriever: str = "hybrid") -> list[str]:
     """The texts of all hits of a wide query, with what follows them."""
     from retro_cli import Database
     from retro_cli.query.search import Search
@@ -297,3 +298,13 @@ def build_database(folder: Path, encoder: Path) -> Path:
     score_database(layout, f"words:{folder / 'words.txt'}")
     pipeline.neighbours(layout, "default", NeighbourSettings())
     return root
+
+
+def purged(root: Path) -> Path:
+    """The same database beside it, as "p", with what its rule takes gone for good."""
+    from retro_cli.store.layout import Layout
+    from retro_cli.upkeep.compact import compact
+
+    other = Path(shutil.copytree(root, root.parent / "p"))
+    compact(Layout(other), purge=True, yes=True)
+    return other

@@ -9,7 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from fuzzing import Good, build_database, damaged, inputs, read_input, refused_or, try_input
+from fuzzing import (
+    Good,
+    build_database,
+    damaged,
+    inputs,
+    purged,
+    read_input,
+    refused_or,
+    try_input,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +37,9 @@ some = settings(max_examples=settings.default.max_examples // 6)
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory, static_encoder) -> Good:
-    return Good.of(build_database(tmp_path_factory.mktemp("fuzz"), static_encoder))
+    root = build_database(tmp_path_factory.mktemp("fuzz"), static_encoder)
+    purged(root)
+    return Good.of(root)
 
 
 def test_every_sample_is_good_before_it_is_damaged(tmp_path):
@@ -49,10 +60,11 @@ def test_a_damaged_input_is_read_or_refused_in_words(tmp_path_factory, name):
     holds()
 
 
-def test_a_damaged_database_is_refused_in_words_or_answers_with_what_it_holds(good):
+@pytest.mark.parametrize(("target", "tries"), [("database", 40), ("purged", 10), ("remote", 20)])
+def test_a_damaged_database_is_refused_in_words_or_answers_with_what_it_holds(good, target, tries):
     """In a process with little memory, which may crash: Faiss and Tantivy are no Python."""
-    words = ["--work", "--target", "database", "--folder", good.root.parent, "--seed", "5"]
-    words += ["--first", "0", "--tries", "40"]
+    words = ["--work", "--target", target, "--folder", good.root.parent, "--seed", "5"]
+    words += ["--first", "0", "--tries", tries]
     done = subprocess.run(
         [sys.executable, FUZZ, *map(str, words)], capture_output=True, text=True, check=False
     )
