@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from retro_cli.asking.asked import Asked
-from retro_cli.asking.form import fit
+from retro_cli.asking.form import best_fit, fit
 from retro_cli.asking.sentences import Sentence, passage, told
 from retro_cli.asking.span_reader import Span
 
@@ -34,7 +34,7 @@ class Belief:
     article is there, and five sixths where it is not.
     """
 
-    sentences: int = 12
+    sentences: int = 10
     score: float = 11.0
     rank: float = 1.5
     covered: float = 1.6
@@ -50,8 +50,18 @@ def asked_of(question: str, found: Sequence[Sentence]) -> Asked:
     return Asked.of(question, [told(each) for each in found], LETTERS)
 
 
-def priors(asked: Asked, found: Sequence[Sentence], belief: Belief) -> dict[Sentence, float]:
-    """log p(z | x) of the sentences that are to be read, likeliest first; they sum to 1."""
+def priors(
+    question: str, asked: Asked, found: Sequence[Sentence], belief: Belief
+) -> dict[Sentence, float]:
+    """log p(z | x) of the sentences that are to be read, which sum to 1.
+
+    Those are read of which a span could weigh most, whatever a language model said of it.
+    """
+
+    def most(weight: float, each: Sentence) -> float:
+        fits = belief.fit * best_fit(question, each.text)
+        return weight + fits + belief.near * asked.share(told(each))
+
     weighed = [
         (
             belief.score * each.score
@@ -61,7 +71,7 @@ def priors(asked: Asked, found: Sequence[Sentence], belief: Belief) -> dict[Sent
         )
         for each in found
     ]
-    kept = sorted(weighed, key=lambda pair: -pair[0])[: belief.sentences]
+    kept = sorted(weighed, key=lambda pair: -most(*pair))[: belief.sentences]
     whole = float(np.logaddexp.reduce([weight for weight, _ in kept])) if kept else 0.0
     return {each: weight - whole for weight, each in kept}
 

@@ -63,7 +63,7 @@ class Extracting:
     def nats(self, question: str, hits: Sequence[Hit], reference: str) -> float | None:
         """By the sentences' prior and the language model alone, which are probabilities."""
         found = scored(question, hits, self._queries, self._documents)
-        prior = priors(asked_of(question, found), found, self.belief)
+        prior = priors(question, asked_of(question, found), found, self.belief)
         if not prior:
             return None
         logprobs = self._reader.score(question, list(prior), reference)
@@ -71,7 +71,7 @@ class Extracting:
 
     def _ranked(self, question: str, found: Sequence[Sentence]) -> list[Pooled]:
         asked = asked_of(question, found)
-        prior = priors(asked, found, self.belief)
+        prior = priors(question, asked, found, self.belief)
         spans = self._reader.read(question, list(prior))
         weighed = [(weight(question, asked, prior, span, self.belief), span) for span in spans]
         return pooled(weighed, question)

@@ -6,6 +6,7 @@ Of questions in other languages than English nothing is known, and all spans fit
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 
 _NUMERALS = (
@@ -33,6 +34,7 @@ _MONTH = re.compile(_MONTHS)
 _YEAR = re.compile(r"\b(1[0-9]{3}|20[0-9]{2})\b")
 _UNIT = re.compile(r"[£$€¥%]")
 _LONGEST_DATE = 4  # words
+_FIRST = 3  # words, among which the number of a span that is one stands
 
 
 class Form(StrEnum):
@@ -69,13 +71,15 @@ def asked_for(question: str) -> Form:
 
 
 def form_of(span: str) -> Form:
-    """NUMBER, DATE or OTHER: a year or a day of a month, or anything with a number in it."""
+    """NUMBER, DATE or OTHER. A number stands at the beginning of a span that is one, and a date
+    is short: "some 800 metres" and "12 May 1931", not "the paper of 12 May 1931"."""
     words = _WORD.findall(span.lower())
-    if not any(map(_NUMBER.fullmatch, words)):
+    first = next((n for n, word in enumerate(words) if _NUMBER.fullmatch(word)), None)
+    if first is None:
         return Form.OTHER
-    year = bool(_YEAR.search(span)) and not _UNIT.search(span)
-    dated = year or any(map(_MONTH.fullmatch, words))
-    return Form.DATE if dated and len(words) <= _LONGEST_DATE else Form.NUMBER
+    if _dated(span, words) and len(words) <= _LONGEST_DATE:
+        return Form.DATE
+    return Form.NUMBER if first < _FIRST else Form.OTHER
 
 
 def fit(question: str, span: str) -> float:
@@ -89,6 +93,21 @@ def fit(question: str, span: str) -> float:
     if given == Form.DATE or (given == Form.NUMBER and wanted != Form.OTHER):
         return -1.0
     return 1.0 if wanted == Form.PERSON and _named(span) else 0.0
+
+
+def best_fit(question: str, text: str) -> float:
+    """The best that a span of a text can fit a question."""
+    wanted, words = asked_for(question), _WORD.findall(text.lower())
+    if wanted == Form.NUMBER:
+        return 1.0 if any(map(_NUMBER.fullmatch, words)) else -1.0
+    if wanted == Form.DATE:
+        return 1.0 if _dated(text, words) else -1.0
+    return 1.0 if wanted == Form.PERSON and _named(text) else 0.0
+
+
+def _dated(text: str, words: Sequence[str]) -> bool:
+    year = bool(_YEAR.search(text)) and not _UNIT.search(text)
+    return year or any(map(_MONTH.fullmatch, words))
 
 
 def _named(span: str) -> bool:

@@ -26,11 +26,11 @@ def span(text, sentence=ONE, logprob=-2.0, tokens=4):
 
 
 def test_the_likeliest_sentences_are_read_and_sum_to_one():
-    prior = priors(ASKED, BOTH, Belief())
+    prior = priors(QUESTION, ASKED, BOTH, Belief())
     assert list(prior) == [ONE, TWO]
     assert sum(map(math.exp, prior.values())) == pytest.approx(1)
-    assert priors(ASKED, BOTH, Belief(sentences=1)) == pytest.approx({ONE: 0.0})
-    assert priors(ASKED, (), Belief()) == {}
+    assert priors(QUESTION, ASKED, BOTH, Belief(sentences=1)) == pytest.approx({ONE: 0.0})
+    assert priors(QUESTION, ASKED, (), Belief()) == {}
 
 
 def test_a_prior_is_the_softmax_of_score_rank_and_what_the_passage_covers():
@@ -41,7 +41,7 @@ def test_a_prior_is_the_softmax_of_score_rank_and_what_the_passage_covers():
         9.0 * 0.5 + 2.0 * ASKED.share(HITS[1].text) - 1.5 * math.log(2),
     ]
     wanted = math.exp(raw[0]) / sum(map(math.exp, raw))
-    assert math.exp(priors(ASKED, (ONE, other), belief)[ONE]) == pytest.approx(wanted)
+    assert math.exp(priors(QUESTION, ASKED, (ONE, other), belief)[ONE]) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_a_prior_is_the_softmax_of_score_rank_and_what_the_passage_covers():
     ],
 )
 def test_each_thing_that_speaks_for_a_sentence_does(belief, better, worse):
-    prior = priors(ASKED, (worse, better), belief)
+    prior = priors(QUESTION, ASKED, (worse, better), belief)
     assert prior[better] > prior[worse]
-    level = priors(ASKED, (worse, better), NOTHING)
+    level = priors(QUESTION, ASKED, (worse, better), NOTHING)
     assert level[better] == level[worse]
 
 
@@ -88,3 +88,13 @@ def test_a_span_counts_where_most_of_the_question_is_around_it():
 def test_a_span_that_its_sentence_spells_otherwise_has_nothing_around_it():
     near = replace(NOTHING, near=1)
     assert weight(QUESTION, ASKED, {ONE: 0.0}, span("KIRSTEN"), near) == 0
+
+
+def test_a_sentence_that_can_hold_what_is_asked_for_is_read_before_one_that_cannot():
+    question = "How many lamps are there?"
+    number = Sentence(1, HITS[0], "Seven were lit.", "Seven were lit.", 0.5)
+    none = Sentence(1, HITS[0], "They were lit.", "They were lit.", 0.55)
+    asked = asked_of(question, (number, none))
+    chosen = replace(NOTHING, sentences=1, score=1.0, fit=1.0)
+    assert list(priors(question, asked, (none, number), chosen)) == [number]
+    assert list(priors(question, asked, (none, number), replace(chosen, fit=0))) == [none]

@@ -167,7 +167,7 @@ def test_without_words_there_is_no_answer(reader, hits):
 def test_the_likelihood_of_a_reference_is_the_mixture_over_sentences(reader):
     extracting = Extracting(reader, encode, encode, Belief(sentences=9))
     found = scored(QUESTION, HITS, encode, encode)
-    prior = priors(asked_of(QUESTION, found), found, Belief(sentences=9))
+    prior = priors(QUESTION, asked_of(QUESTION, found), found, Belief(sentences=9))
     assert sum(map(math.exp, prior.values())) == pytest.approx(1)
     logprobs = reader.score(QUESTION, list(prior), "the keeper")
     wanted = -math.log(sum(map(math.exp, map(sum, zip(logprobs, prior.values(), strict=True)))))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retro_cli.asking.form import Form, asked_for, fit, form_of
+from retro_cli.asking.form import Form, asked_for, best_fit, fit, form_of
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,10 @@ def test_the_words_of_a_question_say_what_it_asks_for(question, form):
         ("four minutes", Form.NUMBER),
         ("21 sea miles", Form.NUMBER),
         ("in May", Form.OTHER),
-        ("the ferry that came in 1841 from the mainland", Form.NUMBER),
+        ("some 800 metres", Form.NUMBER),
+        ("the ferry that came in 1841 from the mainland", Form.OTHER),
+        ("The Gazette of the town, 12 September 1874", Form.OTHER),
+        ("a car with driver £41", Form.OTHER),
         ("Kirsten Strand", Form.OTHER),
         ("", Form.OTHER),
     ],
@@ -76,3 +79,18 @@ def test_any_question_and_any_span_fit_by_one_nought_or_minus_one(question, span
 @given(st.text(alphabet="äöüßabcde ", max_size=30))
 def test_spans_without_numbers_fit_alike_where_nothing_is_known_to_be_asked_for(span):
     assert fit("Wo liegt der Hafen?", span) == 0.0
+
+
+@given(
+    st.sampled_from(["How many?", "When was it?", "Who was it?", "Where?", "What is it?"]),
+    st.text(max_size=12), st.text(alphabet="ab 17£AB", max_size=20), st.text(max_size=12),
+)  # fmt: skip
+def test_no_span_of_a_text_fits_better_than_the_best_that_it_can(question, before, span, behind):
+    assert best_fit(question, f"{before} {span} {behind}") >= fit(question, span)
+
+
+def test_a_text_without_a_number_cannot_say_how_many():
+    assert best_fit("How many?", "Seven came.") == 1
+    assert best_fit("How many?", "Nobody came.") == -1
+    assert best_fit("When?", "They came in May.") == 1
+    assert best_fit("When?", "Seven came.") == -1
