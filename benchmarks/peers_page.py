@@ -159,14 +159,14 @@ def _beats(measure: Measure, theirs: Figures, ours: Figures) -> bool:
 
 def lacks() -> str:
     """What each peer does without, and what was done instead."""
-    rows = ["| | has no | so the script |", "| --- | --- | --- |"]
+    rows = ["| | version | has no | so the script |", "| --- | --- | --- | --- |"]
     words = {"add": "adding", "delete": "deleting", "rerun": "rerun", "resume": "resuming"}
     for peer in PEERS:
         groups: dict[str, list[str]] = {}
         for verb, instead in peer.lacks.items():
             groups.setdefault(instead, []).append(words[verb])
         for instead, verbs in groups.items() or [("-", ["-"])]:
-            rows.append(f"| `{peer.packages[0]}` | {', '.join(verbs)} | {instead} |")
+            rows.append(f"| {peer.name} | `{peer.packages[0]}` | {', '.join(verbs)} | {instead} |")
     return "\n".join(rows)
 
 

@@ -27,7 +27,7 @@ def add(store: Path, model: str, records: list[Record]) -> None:
 def delete(store: Path, source: str) -> None:
     index, records = faiss.read_index(str(store / INDEX)), read(store / CHUNKS)
     gone = [row for row, record in enumerate(records) if record["source"] == source]
-    index.remove_ids(np.array(gone))
+    index.remove_ids(faiss.IDSelectorBatch(np.array(gone, dtype=np.int64)))
     _save(store, index, [record for record in records if record["source"] != source])
 
 
