@@ -73,8 +73,6 @@ def _cold(context: Context, given: Corpus, sides: list[Side], figures: dict[str,
         store = store_of(context.work / "peers-stores", side)
         return run(side.command("query", store, texts[turn])).seconds
 
-    for side in working:
-        ask(side, 0)  # so that none meets a cold page cache
     times = alternate(
         {side.name: partial(ask, side) for side in working},
         context.pick(COLD_ROUNDS, 1),

@@ -45,6 +45,7 @@ PEERS = (
         lacks={
             "add": "indexes all vectors again",
             "delete": "indexes all vectors again",
+            "rerun": "indexes all vectors again",
             "resume": "by sources: the script keeps a file of vectors for each",
         },
     ),

@@ -28,8 +28,7 @@ def build(store: Path, model: str, records: list[Record]) -> None:
         with partial.open("wb") as file:
             np.save(file, embed(encoder, [row["text"] for row in rows]))
         partial.rename(target)
-    if encoder is not None or not (store / INDEX).exists():
-        _index(store)
+    _index(store)  # nothing tells whether the index that is there is of these vectors
 
 
 def delete(store: Path, source: str) -> None:
