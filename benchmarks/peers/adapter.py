@@ -62,7 +62,7 @@ def load_model(folder: str) -> Any:
 
 def embed(model: Any, texts: Sequence[str]) -> Any:
     """(n, dim) float32 unit rows."""
-    return model.encode(list(texts), normalize_embeddings=True)
+    return model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
 
 
 def main(adapter: Adapter) -> None:
