@@ -85,8 +85,8 @@ def _lines(figures: dict[str, Figures]) -> list[Line]:
     found = peers_page.measured(figures)
     ours = found.pop(peers_page.US)
     dense = {peer.name: found[peer.name] for peer in PEERS if peer.dense and peer.name in found}
-    lines = [_line(measure, ours, found, "peer") for measure in AHEAD]
-    return [_line(peers_page.BUILD, ours, dense, "dense peer"), _recall_line(ours, dense), *lines]
+    lines = [_line(measure, ours, found, dense) for measure in AHEAD]
+    return [_line(peers_page.BUILD, ours, dense, dense), _recall_line(ours, dense), *lines]
 
 
 def _recall_line(ours: Figures, dense: dict[str, Figures]) -> Line:
@@ -103,19 +103,24 @@ def _recall_line(ours: Figures, dense: dict[str, Figures]) -> Line:
     )
 
 
-def _line(measure: Measure, ours: Figures, others: dict[str, Figures], whom: str) -> Line:
-    """A line whose value is the best other's figure by ours."""
+def _line(
+    measure: Measure, ours: Figures, others: dict[str, Figures], dense: dict[str, Figures]
+) -> Line:
+    """A line whose value is the best other's figure by ours. Where that is one without vectors, the
+    best of the dense ones is named too."""
     mine = measure.of(ours)
     known = {name: value for name, each in others.items() if (value := measure.of(each))}
     assert mine is not None
     assert known
     first = min(known, key=known.__getitem__)
-    share = known[first] / mine
+    named = dict.fromkeys([first, min(known.keys() & dense.keys(), key=known.__getitem__)])
+    told = "; ".join(f"{name} {known[name]:{measure.form}} s" for name in named)
+    whom = "dense peer" if others is dense else "peer"
     return Line(
         f"{measure.title.removesuffix(', s')}: `retro` against the fastest {whom}",
         "ahead",
-        f"{share:.2f}x as fast ({mine:{measure.form}} s; {first} {known[first]:{measure.form}} s)",
-        share,
+        f"{known[first] / mine:.2f}x as fast ({mine:{measure.form}} s; {told})",
+        known[first] / mine,
         1.0,
         True,
         {f"{name}, s": [value] for name, value in {"retro": mine, **known}.items()},

@@ -62,7 +62,7 @@ COLD = Measure("cold query, s", cold_seconds, ".2f")
 RERUN = Measure("rerun, nothing changed, s", lambda f: f["rerun_s"], ".2f")
 ADD = Measure("1 % added, s", lambda f: f["add_s"], ".2f")
 DELETE = Measure("a source deleted, s", lambda f: f["delete_s"], ".2f")
-GONE = Measure("... and off the disk, s", gone_seconds, ".2f")
+GONE = Measure("a source deleted and off the disk, s", gone_seconds, ".2f")
 RESUME = Measure("killed half-way, run again, s", lambda f: f["resume_s"], ".1f")
 RECALL = Measure("recall@10", lambda f: f["recall"], ".3f", False)
 MEASURES = (
@@ -143,7 +143,7 @@ def wins(sides: dict[str, Figures]) -> str:
             if name != US and _beats(measure, each, found[US])
         ]
         if ahead:
-            title = measure.title.removeprefix("... ").removesuffix(", s")
+            title = measure.title.removesuffix(", s")
             lines.append(f"- {title}: {', '.join(ahead)}; {US} {measure.write(found[US])}")
     return "\n".join(lines) or "Nowhere, in these figures."
 

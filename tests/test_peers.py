@@ -78,7 +78,9 @@ class TestPage:
         assert left["bm25s"] == "gone"
         assert left["txtai"] == "still there"
         assert left["lancedb"] == "cannot be seen"
-        off = dict(zip(row(table, ""), row(table, "... and off the disk, s"), strict=True))
+        off = dict(
+            zip(row(table, ""), row(table, "a source deleted and off the disk, s"), strict=True)
+        )
         assert off["txtai"] == off["lancedb"] == "-"
         assert off["chromadb"] == "3.00"
 
@@ -124,6 +126,12 @@ class TestLines:
         assert lines["a source deleted"].value == pytest.approx(0.5 / 0.6)
         assert not lines["a source deleted"].met
         assert lines["cold query"].met
+
+    def test_where_words_alone_are_fastest_the_best_of_the_dense_is_named_too(self):
+        sides = {**SIDES, "bm25s": side(rerun_s=0.4)}
+        rerun = next(line for line in peers._lines(sides) if line.what.startswith("rerun"))
+        assert rerun.value == pytest.approx(0.4)
+        assert "bm25s 0.40 s; sentence-transformers + Faiss 9.00 s" in rerun.measured
 
     def test_recall_is_compared_with_the_dense_peers_only(self):
         recall = next(line for line in peers._lines(SIDES) if "recall" in line.what)
