@@ -113,8 +113,10 @@ def _line(
     assert mine is not None
     assert known
     first = min(known, key=known.__getitem__)
-    named = dict.fromkeys([first, min(known.keys() & dense.keys(), key=known.__getitem__)])
-    told = "; ".join(f"{name} {known[name]:{measure.form}} s" for name in named)
+    best = min((name for name in known if name in dense), key=known.__getitem__)
+    told = "; ".join(
+        f"{name} {known[name]:{measure.form}} s" for name in dict.fromkeys([first, best])
+    )
     whom = "dense peer" if others is dense else "peer"
     return Line(
         f"{measure.title.removesuffix(', s')}: `retro` against the fastest {whom}",
