@@ -19,7 +19,7 @@ from peers_sides import PEERS, Side, peer_side, retro_side
 from peers_trial import Figures, Trial, store_of
 from results import Line, Result
 
-COLD_ROUNDS = 5
+COLD_ROUNDS = 3
 K = 10
 EQUAL = 0.005  # of recall
 

@@ -18,7 +18,7 @@ from context import HELD_OUT, SEED, Context, database, fresh
 NEWS = 60  # the generator's stream that brings 1 % more
 NEWS_SOURCE = "source-99"
 MARKER = "vexquilbantor"  # a word that only the source that is to go has
-MEGABYTES, SOURCES, QUERIES = 1.07, 20, 200
+MEGABYTES, SOURCES, QUERIES = 1.0, 20, 100
 CHECKED = 10  # texts of the deleted and of the added source that are asked for
 
 Record = dict[str, Any]
