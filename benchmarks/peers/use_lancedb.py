@@ -41,7 +41,7 @@ def open_store(store: Path, model: str) -> Searcher:
 
     def search(text: str) -> list[str]:
         query = table.search(embed(encoder, [text])[0]).distance_type("cosine").limit(K)
-        return [row["id"] for row in query.select(["id", "text"]).to_list()]
+        return [row["id"] for row in query.select(["id", "text", "_distance"]).to_list()]
 
     return search
 
