@@ -15,6 +15,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/table.py --check
 	$(BIN)/python benchmarks/results_page.py --check
 	$(BIN)/python benchmarks/scale_page.py --check
+	$(BIN)/python benchmarks/peers_page.py --check
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not cluster and not browser"
 
 # What wants more than the suite may take for granted: a Ray cluster of two nodes on this machine,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from context import (
     main,
     without,
 )
+from environments import interpreter
 from measure import ratio, retro, run, say
 from results import Line, Result
 from rows import MEGABYTES
@@ -110,17 +110,8 @@ def _lines(rows: int, sides: dict[str, list[dict[str, Any]]]) -> list[Line]:
 
 
 def _autofaiss_python(context: Context) -> Path:
-    """The interpreter of an environment with autofaiss, made in the work folder."""
-    home = context.work / "autofaiss-env"
-    python = home / "bin" / "python"
-    ready = home / "ready"
-    if not ready.exists():
-        say(f"installing {AUTOFAISS}")
-        run([sys.executable, "-m", "venv", "--clear", home])
-        wanted = [AUTOFAISS, *OLDER, f"faiss-cpu=={version('faiss-cpu')}"]
-        run([python, "-m", "pip", "install", "--quiet", *wanted])
-        ready.touch()
-    return python
+    wanted = [AUTOFAISS, *OLDER, f"faiss-cpu=={version('faiss-cpu')}"]
+    return interpreter(context.work / "autofaiss-env", wanted)
 
 
 def _autofaiss(

@@ -2,7 +2,7 @@
 
     python benchmarks/run.py --data DIR [--only NAME ...] [--work DIR] [--quick]
 
-What is made once (corpora, databases, the environment of autofaiss) stays in the work folder and
+What is made once (corpora, databases, environments of others) stays in the work folder and
 is found again. A quick run's figures go to WORK/quick-results.
 """
 
@@ -17,7 +17,7 @@ from measure import say
 
 NAMES = (
     "rows", "chunk", "memory", "many", "rerun", "quality", "embed", "cold", "index", "update",
-    "filtering", "scorers", "retrieval_quality", "hybrid", "engine", "serve",
+    "filtering", "scorers", "retrieval_quality", "hybrid", "engine", "serve", "peers",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ README = Path(__file__).parent.parent / "README.md"
 ORDER = (
     "cold", "rows", "chunk", "embed", "memory", "many", "one_file", "index", "update", "filtering",
     "quality", "retrieval_quality", "hybrid", "rerun", "scorers", "generate_lm", "rag_cost",
-    "train_speed", "presets", "ask", "engine", "serve", "scale",
+    "train_speed", "presets", "ask", "engine", "serve", "scale", "peers",
 )  # fmt: skip
 
 
