@@ -34,7 +34,9 @@ class Cluster:
         self.last = next(self.rooms, self.last)
         return self.last
 
-    def start(self):
+    def start(self, threads, gpu):
+        assert (threads, gpu) == (self.threads, self.load.gpu)
+
         def call(method):
             return SimpleNamespace(remote=lambda *said: _Report(self, method, said))
 
@@ -60,6 +62,7 @@ class _Report:
 def run(cluster, pieces, monkeypatch):
     names = {"wait": cluster.wait, "get": cluster.get, "kill": cluster.killed.append}
     monkeypatch.setattr(pool_module, "ray", SimpleNamespace(**names))
+    monkeypatch.setattr(pool_module, "start_worker", cluster.start)
     monkeypatch.setattr(pool_module, "_LOOK", 0.0)
     pool = pool_module._Pool(cluster, Queue(range(pieces)), lambda piece: -piece, ())
     return list(pool.run())
