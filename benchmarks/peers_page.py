@@ -16,7 +16,7 @@ from typing import Any
 
 from peers_sides import PEERS
 from results import FOLDER
-from table import describe, insert
+from table import describe, keep
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 RESULT = FOLDER / "peers.json"
@@ -186,15 +186,7 @@ def tables(found: dict[str, Any] | None) -> dict[str, str]:
 def write(page_file: Path, result: Path, check: bool) -> int:
     """Bring the page in line with the result; 1 if it was not and ``check``."""
     found = json.loads(result.read_text(encoding="utf-8")) if result.exists() else None
-    before = page = page_file.read_text(encoding="utf-8")
-    for name, text in tables(found).items():
-        page = insert(page, text, name)
-    if check and page != before:
-        print(f"{page_file} is out of step: run python benchmarks/peers_page.py")
-        return 1
-    if page != before:
-        page_file.write_text(page, encoding="utf-8")
-    return 0
+    return keep(page_file, tables(found), check, "peers_page.py")
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from results import FOLDER
-from table import describe, insert
+from table import describe, keep
 
 from retro_cli.chunks.job import PART_BYTES
 from retro_cli.index.merging import SEGMENT_ROWS
@@ -350,15 +350,7 @@ def main() -> int:
     given = parser.parse_args()
     there = given.result.exists()
     result = json.loads(given.result.read_text(encoding="utf-8")) if there else None
-    page = wanted = given.page.read_text(encoding="utf-8")
-    for name, text in sections(result).items():
-        wanted = insert(wanted, text, name)
-    if given.check:
-        if wanted != page:
-            print(f"{given.page} is out of step: run python benchmarks/scale_page.py")
-        return int(wanted != page)
-    given.page.write_text(wanted, encoding="utf-8")
-    return 0
+    return keep(given.page, sections(result), given.check, "scale_page.py")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,13 @@ def load(folder: Path) -> list[dict[str, Any]]:
 def render(results: list[dict[str, Any]]) -> str:
     """Two tables in Markdown: each benchmark's first line with all that were missed, and, folded,
     every line and the machines that they were measured on."""
-    rows = [(result["benchmark"], line) for result in results for line in result["lines"]]
-    heads = [result["lines"][0] for result in results if result["lines"]]
-    short = [(name, line) for name, line in rows if line in heads or not line["met"]]
+    placed = [
+        (result["benchmark"], place, line)
+        for result in results
+        for place, line in enumerate(result["lines"])
+    ]
+    rows = [(name, line) for name, _, line in placed]
+    short = [(name, line) for name, place, line in placed if place == 0 or not line["met"]]
     counted = f"All {len(rows)} lines, {sum(line['met'] for _, line in rows)} of them met"
     machines = dict.fromkeys(describe(result["machine"]) for result in results)
     return "\n".join(
@@ -79,20 +84,28 @@ def insert(page: str, table: str, name: str = "benchmarks") -> str:
     return f"{before}{begin}\n{table}\n{end}{after}"
 
 
+def keep(page: Path, sections: Mapping[str, str], check: bool, command: str) -> int:
+    """Bring the text between a page's marks in line; with ``check`` write nothing, and return 1
+    where it is not. command: the script that writes it."""
+    before = wanted = page.read_text(encoding="utf-8")
+    for name, text in sections.items():
+        wanted = insert(wanted, text, name)
+    if check and wanted != before:
+        print(f"{page} is out of step: run python benchmarks/{command}")
+        return 1
+    if wanted != before:
+        page.write_text(wanted, encoding="utf-8")
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write the README's table of figures.")
     parser.add_argument("--check", action="store_true", help="write nothing; 1 if out of step")
     parser.add_argument("--readme", type=Path, default=README)
     parser.add_argument("--results", type=Path, default=FOLDER)
     given = parser.parse_args()
-    readme = given.readme.read_text(encoding="utf-8")
-    wanted = insert(readme, render(load(given.results)))
-    if given.check:
-        if wanted != readme:
-            print(f"{given.readme} is out of step: run python benchmarks/table.py")
-        return int(wanted != readme)
-    given.readme.write_text(wanted, encoding="utf-8")
-    return 0
+    sections = {"benchmarks": render(load(given.results))}
+    return keep(given.readme, sections, given.check, "table.py")
 
 
 if __name__ == "__main__":
